@@ -78,7 +78,7 @@ static void test_references(void **state)
 {
     (void)state;
     check("It is so.[1] Next one. [2][13] Third [3].", "It is so.[1]|Next one. [2][13]|Third [3].");
-    check("A list x[1].y stays. [note] Other.", "A list x[1].y stays.|[note] Other.");
+    check("A list x[1].y stays. [note] Other.", "A list x[1].y stays. [note] Other.");
 }
 
 static void test_scripts(void **state)
