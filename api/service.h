@@ -1,0 +1,117 @@
+/* What the command line and the HTTP server share: the data folder, the models (loaded when first
+ * needed), corpora, and the one way from a question to an answer.
+ *
+ *     wn_service_options o = {.data_dir = NULL, .small = true};
+ *     WN_TRY(wn_service_open(&s, &o, err));
+ *     WN_TRY(wn_service_ask(s, &ask, &events, &result, err));
+ *     wn_ask_result_free(&result);
+ *
+ * Threads: search, ingest and corpus functions may be called from any thread (the embedder is
+ * behind a lock); wn_service_ask and wn_service_generate from one thread at a time (the engine
+ * worker).
+ */
+#ifndef WN_API_SERVICE_H
+#define WN_API_SERVICE_H
+
+#include "base/status.h"
+#include "generate/answer.h"
+#include "index/corpus_set.h"
+#include "ingest/ingest.h"
+#include "retrieve/retriever.h"
+
+typedef struct wn_service wn_service;
+
+typedef struct wn_service_options {
+    const char
+        *data_dir; /* NULL: $XDG_DATA_HOME/winnow or ~/.local/share/winnow (the caller resolves) */
+    const char
+        *generator; /* catalogue name or path (GGUF file, Hugging Face folder); NULL = default */
+    const char *embedder; /* catalogue name or folder; NULL = minilm-l6 */
+    bool small;           /* default generator: smollm2-135m instead of qwen2.5-1.5b */
+    size_t n_threads;     /* 0 = all */
+    const char *isa;      /* NULL = auto */
+    size_t n_ctx;         /* tokens of one session; 0 = min(model's, 8192) */
+} wn_service_options;
+
+wn_status wn_service_open(wn_service **out, const wn_service_options *options, wn_error *err);
+void wn_service_close(wn_service *s);
+const char *wn_service_data_dir(const wn_service *s);
+const char *wn_service_corpora_dir(const wn_service *s);
+
+/* Loads the generator and the embedder now (serve does, so that the first question is fast). */
+wn_status wn_service_load(wn_service *s, wn_error *err);
+wn_status wn_service_generator(wn_service *s, const wn_model **out, wn_error *err);
+wn_status wn_service_embedder_info(wn_service *s, const char **name, size_t *dim, wn_error *err);
+wn_compute *wn_service_compute(wn_service *s);
+/* Embeds through the service's lock: a wn_embed_fn with ctx = the service (role passage). */
+wn_status wn_service_embed(void *service, const char *const *texts, const size_t *lens, size_t n,
+                           float *out, wn_error *err);
+
+/* A shared, reference-counted handle of an open corpus (read and write); release when done. */
+wn_status wn_service_corpus(wn_service *s, const char *name, bool create, wn_corpus **out,
+                            wn_error *err);
+void wn_service_corpus_release(wn_service *s, wn_corpus *c);
+wn_status wn_service_corpus_delete(wn_service *s, const char *name,
+                                   wn_error *err); /* BUSY if in use */
+
+/* Fills corpus, embedder, token counter, pdfium path of `o`; the caller set the rest. */
+wn_status wn_service_ingest_options(wn_service *s, wn_corpus *c, wn_ingest_options *o,
+                                    wn_error *err);
+
+wn_status wn_service_search(wn_service *s, wn_corpus *c, const char *question, size_t len,
+                            const wn_search_options *options, wn_search_result *out, wn_error *err);
+
+typedef struct wn_ask {
+    const char *corpus;
+    const char *question;
+    wn_search_options search; /* WN_SEARCH_DEFAULTS */
+    wn_sampler_options sampler;
+    size_t max_tokens;
+    const char *const *stop;
+    size_t n_stop;
+    const wn_answer_turn *history;
+    size_t n_history;
+} wn_ask;
+
+typedef struct wn_ask_events {
+    void *ctx; /* each may be NULL; not WN_OK stops */
+    wn_status (*on_retrieval)(void *ctx, const wn_search_result *result);
+    wn_answer_events
+        answer; /* on_citation's source indexes result.hits in document order: see below */
+} wn_ask_events;
+
+typedef struct wn_ask_result {
+    wn_search_result retrieval; /* hits re-sorted into document order: source i = hits[i] */
+    wn_answer answer;
+    double retrieval_ms;
+} wn_ask_result;
+
+wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *events,
+                         wn_ask_result *out, wn_error *err);
+void wn_ask_result_free(wn_ask_result *r);
+
+/* Plain chat without a corpus (OpenAI clients): the whole conversation, streamed. */
+typedef struct wn_generation {
+    const wn_chat_message *messages;
+    size_t n_messages;
+    wn_sampler_options sampler;
+    size_t max_tokens;
+    const char *const *stop;
+    size_t n_stop;
+} wn_generation;
+wn_status wn_service_generate(wn_service *s, const wn_generation *g, const wn_answer_events *events,
+                              wn_answer *out, wn_error *err);
+
+/* Page and headings of a citation, and its character offsets (code points) in the document. */
+typedef struct wn_citation_place {
+    int64_t document_id;
+    char *filename, *path, *title, *headings; /* owned */
+    int page_start, page_end;                 /* 0 = the format has no pages */
+    size_t start_char, end_char;
+} wn_citation_place;
+wn_status wn_service_citation_place(wn_service *s, wn_corpus *c, const wn_ask_result *r,
+                                    const wn_citation *citation, wn_citation_place *out,
+                                    wn_error *err);
+void wn_citation_place_free(wn_citation_place *p);
+
+#endif

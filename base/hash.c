@@ -1,0 +1,96 @@
+#include "base/hash.h"
+
+#include <stdlib.h>
+
+#include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+
+#include "base/checked.h"
+#include "base/file_map.h"
+
+struct wn_sha256 {
+    gnutls_hash_hd_t handle;
+};
+
+static wn_status hash_error(wn_error *err, int rc, const char *what)
+{
+    return wn_error_set(err, rc == GNUTLS_E_MEMORY_ERROR ? WN_NO_MEMORY : WN_INTERNAL, "%s: %s",
+                        what, gnutls_strerror(rc));
+}
+
+wn_status wn_sha256_open(wn_sha256 **out, wn_error *err)
+{
+    wn_sha256 *h = wn_alloc(1, sizeof *h);
+    if (!h)
+        return wn_error_set(err, WN_NO_MEMORY, "SHA-256: out of memory");
+    int rc = gnutls_hash_init(&h->handle, GNUTLS_DIG_SHA256);
+    if (rc < 0) {
+        free(h);
+        return hash_error(err, rc, "SHA-256");
+    }
+    *out = h;
+    return WN_OK;
+}
+
+wn_status wn_sha256_add(wn_sha256 *h, const void *data, size_t len, wn_error *err)
+{
+    if (len == 0)
+        return WN_OK;
+    int rc = gnutls_hash(h->handle, data, len);
+    return rc < 0 ? hash_error(err, rc, "SHA-256") : WN_OK;
+}
+
+void wn_sha256_close(wn_sha256 *h, uint8_t digest[WN_SHA256_BYTES])
+{
+    if (!h)
+        return;
+    gnutls_hash_deinit(h->handle, digest);
+    free(h);
+}
+
+wn_status wn_sha256_of(const void *data, size_t len, uint8_t digest[WN_SHA256_BYTES], wn_error *err)
+{
+    int rc = gnutls_hash_fast(GNUTLS_DIG_SHA256, len ? data : "", len, digest);
+    return rc < 0 ? hash_error(err, rc, "SHA-256") : WN_OK;
+}
+
+wn_status wn_sha256_of_file(const char *path, uint8_t digest[WN_SHA256_BYTES], wn_error *err)
+{
+    wn_file_map map = {0};
+    WN_TRY(wn_file_map_open(&map, path, err));
+    wn_status status = wn_sha256_of(map.data, map.size, digest, err);
+    wn_file_map_close(&map);
+    return status;
+}
+
+wn_status wn_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                         uint8_t mac[WN_SHA256_BYTES], wn_error *err)
+{
+    int rc = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, key_len, len ? data : "", len, mac);
+    return rc < 0 ? hash_error(err, rc, "HMAC-SHA-256") : WN_OK;
+}
+
+void wn_hex(const uint8_t *bytes, size_t len, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[2 * len] = '\0';
+}
+
+bool wn_equal_constant_time(const void *a, const void *b, size_t len)
+{
+    const unsigned char *p = a, *q = b;
+    unsigned char difference = 0;
+    for (size_t i = 0; i < len; i++)
+        difference = (unsigned char)(difference | (p[i] ^ q[i]));
+    return difference == 0;
+}
+
+wn_status wn_random_bytes(void *out, size_t len, wn_error *err)
+{
+    int rc = gnutls_rnd(GNUTLS_RND_KEY, out, len);
+    return rc < 0 ? hash_error(err, rc, "random bytes") : WN_OK;
+}

@@ -1,0 +1,43 @@
+/* A decoder model of the Llama family, loaded from a GGUF file (architectures llama, qwen2) or a
+ * Hugging Face folder (config.json + safetensors; model_type llama, qwen2).
+ *
+ *     WN_TRY(wn_model_open(&m, c, "/models/Llama-3.2-1B-Instruct", err));
+ *     WN_TRY(wn_session_open(&s, m, c, &(wn_session_options){.n_ctx = 4096}, err));
+ *
+ * Weights are mapped and stay as they are in the file. Every shape, count and type is checked
+ * against the configuration before use; errors name file, tensor and field. Immutable after open:
+ * any thread; it must be closed after its sessions, and `c` after it.
+ */
+#ifndef WN_GENERATE_MODEL_H
+#define WN_GENERATE_MODEL_H
+
+#include "base/status.h"
+#include "generate/chat_template.h"
+#include "generate/tokenizer.h"
+#include "kernels/compute.h"
+
+typedef struct wn_model wn_model;
+
+typedef struct wn_model_config {
+    char architecture[16]; /* "llama", "qwen2" */
+    size_t n_layers, d_model, n_heads, n_kv_heads, head_dim, d_ff, n_vocab;
+    size_t n_ctx; /* positions that the model was trained for */
+    float norm_eps;
+    float rope_theta;
+    wn_rope_order rope_order;
+    bool tied_embeddings, qkv_bias;
+    bool rope_llama3; /* rope_scaling of type llama3, with: */
+    float rope_factor, rope_low_freq_factor, rope_high_freq_factor;
+    size_t rope_original_ctx;
+} wn_model_config;
+
+wn_status wn_model_open(wn_model **out, wn_compute *c, const char *path, wn_error *err);
+void wn_model_close(wn_model *m);
+const wn_model_config *wn_model_config_of(const wn_model *m);
+const wn_tokenizer *wn_model_tokenizer(const wn_model *m);
+wn_chat_family wn_model_chat_family(const wn_model *m);
+const char *wn_model_name(const wn_model *m); /* file or folder name without extension */
+const char *wn_model_path(const wn_model *m);
+size_t wn_model_weight_bytes(const wn_model *m);
+
+#endif

@@ -1,0 +1,45 @@
+/* One sequence in a model: its KV cache and the activations' scratch.
+ *
+ *     WN_TRY(wn_session_append(s, ids, n, NULL, NULL, err));   // appends n tokens
+ *     while (...) { id = wn_sampler_next(...wn_session_logits(s)...); wn_session_append(s, &id, 1,
+ * ...) }
+ *
+ * Threads: a session and its compute context belong to one thread at a time. Memory is taken at
+ * open, none on the token path.
+ */
+#ifndef WN_GENERATE_SESSION_H
+#define WN_GENERATE_SESSION_H
+
+#include "base/callbacks.h"
+#include "generate/model.h"
+
+typedef struct wn_session wn_session;
+
+typedef struct wn_session_options {
+    size_t n_ctx;   /* capacity in tokens; 0 = the model's */
+    size_t n_chunk; /* prefill chunk in tokens; 0 = 256 */
+} wn_session_options;
+
+wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
+                          const wn_session_options *options, wn_error *err);
+void wn_session_close(wn_session *s);
+
+/* Appends n >= 1 tokens. progress (may be NULL) is called after every chunk with (tokens done, n)
+ * and may stop the work; whole chunks that ran stay in the session then. WN_LIMIT when n_ctx would
+ * be passed (nothing is appended), WN_INVALID for an id outside the vocabulary. */
+wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
+                            void *progress_ctx, wn_error *err);
+/* f32 [n_vocab], of the last appended token; valid until the next append. */
+const float *wn_session_logits(const wn_session *s);
+/* As append, and writes the logits of every one of the n tokens to out, f32 [n][n_vocab]. For
+ * evaluation. */
+wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t n, float *out,
+                                       wn_error *err);
+
+size_t wn_session_length(const wn_session *s); /* tokens held */
+const int32_t *wn_session_ids(const wn_session *s);
+void wn_session_truncate(wn_session *s, size_t n); /* keep the first n tokens; n <= length */
+size_t wn_session_capacity(const wn_session *s);
+size_t wn_session_kv_bytes(const wn_session *s); /* bytes held for K and V */
+
+#endif

@@ -1,0 +1,107 @@
+/* The compute context: a table of kernels for one instruction set, a thread pool and per-thread
+ * scratch; and the operations that models are built of.
+ *
+ *     wn_compute *c = NULL;
+ *     WN_TRY(wn_compute_open(&c, &(wn_compute_options){.n_threads = 2}, err));
+ *     WN_TRY(wn_matrix_create(&w, c, tensor, err));          // [n_out, n_in], any weight dtype
+ *     wn_matmul(c, w, x, m, y);                              // y[m][n_out] = x[m][n_in] w^T
+ *
+ * All activations are f32, row-major, contiguous. Operations cannot fail: sizes are the caller's
+ * promise (assert), scratch is allocated at open and on wn_matrix_create. Results are bit-identical
+ * from run to run and for any number of threads, and row i of a product does not depend on m as
+ * long as m stays on one side of WN_MATMUL_GEMV_MAX (decode and prefill use different kernels).
+ * Threads: one caller at a time per context. Matrices are immutable and may be shared by contexts
+ * of the same instruction set.
+ */
+#ifndef WN_KERNELS_COMPUTE_H
+#define WN_KERNELS_COMPUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "base/status.h"
+#include "base/thread_pool.h"
+
+typedef struct wn_compute wn_compute;
+typedef struct wn_matrix wn_matrix;
+
+typedef struct wn_compute_options {
+    size_t n_threads; /* 0 = all processors this process may use */
+    const char *isa;  /* NULL or "auto" = best; "ref", "avx2", "avx512" (WINNOW_ISA); an absent one
+                         is  WN_UNSUPPORTED and the text says what the machine has */
+} wn_compute_options;
+
+wn_status wn_compute_open(wn_compute **out, const wn_compute_options *options, wn_error *err);
+void wn_compute_close(wn_compute *c);
+const char *wn_compute_isa(const wn_compute *c);    /* "avx512" */
+const char *wn_compute_reason(const wn_compute *c); /* why, for `winnow doctor` */
+size_t wn_compute_n_threads(const wn_compute *c);
+wn_thread_pool *wn_compute_pool(wn_compute *c);
+
+/* The weights of a linear layer, [n_out, n_in], as the kernels want them. The tensor's bytes may be
+ * referenced, so its file must outlive the matrix. Types: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K
+ * Q6_K; n_in must be a multiple of the block (WN_FORMAT otherwise, naming the tensor). */
+wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, wn_error *err);
+void wn_matrix_free(wn_matrix *w);
+size_t wn_matrix_rows(const wn_matrix *w); /* n_out */
+size_t wn_matrix_cols(const wn_matrix *w); /* n_in */
+/* Row i as f32 [n_in] (embedding look-up). */
+void wn_matrix_row(const wn_matrix *w, size_t i, float *out);
+
+/* n elements of one block-quantised or plain type to f32; n a multiple of the block. */
+void wn_dequantize(wn_dtype type, const void *src, float *dst, size_t n);
+/* Any tensor (norm weights, biases) to a new f32 array of n elements; caller frees. */
+wn_status wn_tensor_to_f32(float **out, const wn_tensor *t, wn_error *err);
+
+#define WN_MATMUL_GEMV_MAX 8
+/* y[m][n_out] = x[m][n_in] w^T (+ bias[n_out] unless NULL). f32 accumulation. y must not overlap x.
+ */
+void wn_matmul(wn_compute *c, const wn_matrix *w, const float *x, size_t m, const float *bias,
+               float *y);
+
+/* y[i] = x[i] / sqrt(mean(x[i]^2) + eps) * w; y may be x. */
+void wn_rmsnorm(wn_compute *c, const float *x, const float *w, size_t m, size_t d, float eps,
+                float *y);
+/* y[i] = (x[i] - mean) / sqrt(var + eps) * w + b; y may be x. */
+void wn_layernorm(wn_compute *c, const float *x, const float *w, const float *b, size_t m, size_t d,
+                  float eps, float *y);
+
+typedef enum wn_rope_order {
+    WN_ROPE_NEOX,       /* pairs (i, i + head_dim/2) */
+    WN_ROPE_INTERLEAVED /* pairs (2i, 2i + 1) */
+} wn_rope_order;
+/* Rotates x [m][n_heads][head_dim] (row stride `stride` floats) in place; row r is at absolute
+ * position pos0 + r. inv_freq [head_dim/2] already holds any scaling (llama3). Angles are computed
+ * in double. */
+void wn_rope(wn_compute *c, float *x, size_t m, size_t stride, size_t n_heads, size_t head_dim,
+             size_t pos0, const float *inv_freq, wn_rope_order order);
+
+/* Causal attention of m queries over n_keys keys with grouped KV heads.
+ *   q [m][q_stride] with heads at h * head_dim; out likewise with out_stride
+ *   k, v: array of n_kv_heads pointers, each to rows [n_keys][head_dim] contiguous
+ * Query r sees keys 0 .. n_keys - m + r (the last m keys are the queries' own) when causal, all
+ * otherwise (encoder). scale multiplies q.k. Query head h reads KV head h / (n_heads / n_kv_heads).
+ */
+typedef struct wn_attention_args {
+    const float *q;
+    size_t m, q_stride;
+    const float *const *k;
+    const float *const *v;
+    size_t n_keys, n_heads, n_kv_heads, head_dim;
+    bool causal;
+    float scale;
+    float *out;
+    size_t out_stride;
+} wn_attention_args;
+void wn_attention(wn_compute *c, const wn_attention_args *a);
+
+/* y[i] = silu(gate[i]) * up[i], n elements; y may be gate. */
+void wn_silu_mul(wn_compute *c, const float *gate, const float *up, size_t n, float *y);
+/* y = 0.5 x (1 + erf(x / sqrt 2)); y may be x. */
+void wn_gelu_erf(wn_compute *c, const float *x, size_t n, float *y);
+/* y[i] += x[i] */
+void wn_add(wn_compute *c, const float *x, size_t n, float *y);
+
+#endif

@@ -1,0 +1,4 @@
+# Flags of single kernel files, and the CUDA kernels.
+if(WN_CUDA)
+    enable_language(CUDA)
+endif()
