@@ -47,8 +47,10 @@ wn_compute *wn_service_compute(wn_service *s);
 wn_status wn_service_embed(void *service, const char *const *texts, const size_t *lens, size_t n,
                            float *out, wn_error *err);
 
-/* A shared, reference-counted handle of an open corpus (read and write); release when done. */
-wn_status wn_service_corpus(wn_service *s, const char *name, bool create, wn_corpus **out,
+/* A shared, reference-counted handle of an open corpus; release when done. mode: WN_CORPUS_READ for
+ * search, answers and listings; WN_CORPUS_WRITE (| WN_CORPUS_CREATE) for uploads, deletions,
+ * settings: the writer's lock is held only while such a handle is out. */
+wn_status wn_service_corpus(wn_service *s, const char *name, unsigned mode, wn_corpus **out,
                             wn_error *err);
 void wn_service_corpus_release(wn_service *s, wn_corpus *c);
 wn_status wn_service_corpus_delete(wn_service *s, const char *name,
