@@ -1,0 +1,277 @@
+#include "api/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/model_catalog.h"
+#include "api/service_internal.h"
+#include "base/checked.h"
+#include "base/fs.h"
+
+#define DEFAULT_GENERATOR "qwen2.5-1.5b"
+#define SMALL_GENERATOR "smollm2-135m"
+#define DEFAULT_EMBEDDER "minilm-l6"
+#define DEFAULT_N_CTX 8192
+
+static wn_status out_of_memory(wn_error *err)
+{
+    return wn_error_set(err, WN_NO_MEMORY, "service: out of memory");
+}
+
+wn_status wn_service_open(wn_service **out, const wn_service_options *o, wn_error *err)
+{
+    wn_service *s = wn_alloc(1, sizeof *s);
+    if (!s)
+        return out_of_memory(err);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->embed_lock, NULL);
+    s->data_dir = wn_strdup(o->data_dir);
+    s->corpora_dir = wn_fs_join(o->data_dir, "corpora");
+    const char *generator = o->small ? SMALL_GENERATOR : DEFAULT_GENERATOR;
+    s->generator = wn_strdup(o->generator ? o->generator : generator);
+    s->embedder_name = wn_strdup(o->embedder ? o->embedder : DEFAULT_EMBEDDER);
+    s->isa = wn_strdup(o->isa ? o->isa : "auto");
+    s->pdfium = wn_catalog_path(o->data_dir, wn_catalog_find("pdfium"));
+    s->n_threads = o->n_threads;
+    s->n_ctx = o->n_ctx;
+    wn_status status = WN_OK;
+    if (!s->data_dir || !s->corpora_dir || !s->generator || !s->embedder_name || !s->isa ||
+        !s->pdfium)
+        status = out_of_memory(err);
+    if (status == WN_OK)
+        status = wn_compute_open(
+            &s->compute, &(wn_compute_options){.n_threads = s->n_threads, .isa = s->isa}, err);
+    if (status == WN_OK)
+        status = wn_fs_make_dirs(s->corpora_dir, err);
+    if (status != WN_OK) {
+        wn_service_close(s);
+        return status;
+    }
+    *out = s;
+    return WN_OK;
+}
+
+void wn_service_close(wn_service *s)
+{
+    if (!s)
+        return;
+    while (s->corpora) {
+        open_corpus *next = s->corpora->next;
+        wn_corpus_close(s->corpora->corpus);
+        free(s->corpora);
+        s->corpora = next;
+    }
+    wn_session_close(s->session);
+    wn_model_close(s->model);
+    wn_embedder_close(s->embedder);
+    wn_compute_close(s->embed_compute);
+    wn_compute_close(s->compute);
+    pthread_mutex_destroy(&s->embed_lock);
+    pthread_mutex_destroy(&s->lock);
+    free(s->data_dir);
+    free(s->corpora_dir);
+    free(s->generator);
+    free(s->embedder_name);
+    free(s->isa);
+    free(s->pdfium);
+    free(s);
+}
+
+const char *wn_service_data_dir(const wn_service *s)
+{
+    return s->data_dir;
+}
+
+const char *wn_service_corpora_dir(const wn_service *s)
+{
+    return s->corpora_dir;
+}
+
+wn_compute *wn_service_compute(wn_service *s)
+{
+    return s->compute;
+}
+
+static wn_status load_model(wn_service *s, wn_error *err)
+{
+    char *path = NULL;
+    WN_TRY(wn_catalog_resolve(s->data_dir, s->generator, &path, err));
+    wn_status status = wn_model_open(&s->model, s->compute, path, err);
+    free(path);
+    return status;
+}
+
+wn_status wn_service_generator(wn_service *s, const wn_model **out, wn_error *err)
+{
+    pthread_mutex_lock(&s->lock);
+    wn_status status = s->model ? WN_OK : load_model(s, err);
+    if (status == WN_OK)
+        *out = s->model;
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
+
+wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err)
+{
+    const wn_model *model = NULL;
+    WN_TRY(wn_service_generator(s, &model, err));
+    if (!s->session) {
+        size_t trained = wn_model_config_of(model)->n_ctx;
+        size_t n_ctx = s->n_ctx ? s->n_ctx : DEFAULT_N_CTX;
+        if (n_ctx > trained)
+            n_ctx = trained;
+        WN_TRY(wn_session_open(&s->session, model, s->compute,
+                               &(wn_session_options){.n_ctx = n_ctx}, err));
+    }
+    *out = s->session;
+    return WN_OK;
+}
+
+wn_status wn_service_embedder_locked(wn_service *s, wn_embedder **out, wn_error *err)
+{
+    if (!s->embedder) {
+        char *path = NULL;
+        WN_TRY(wn_catalog_resolve(s->data_dir, s->embedder_name, &path, err));
+        wn_status status = WN_OK;
+        if (!s->embed_compute)
+            status = wn_compute_open(
+                &s->embed_compute, &(wn_compute_options){.n_threads = s->n_threads, .isa = s->isa},
+                err);
+        if (status == WN_OK)
+            status = wn_embedder_open(&s->embedder, s->embed_compute, path, err);
+        free(path);
+        WN_TRY(status);
+    }
+    *out = s->embedder;
+    return WN_OK;
+}
+
+wn_status wn_service_load(wn_service *s, wn_error *err)
+{
+    wn_session *session = NULL;
+    WN_TRY(wn_service_session(s, &session, err));
+    const char *name = NULL;
+    size_t dim = 0;
+    return wn_service_embedder_info(s, &name, &dim, err);
+}
+
+wn_status wn_service_embedder_info(wn_service *s, const char **name, size_t *dim, wn_error *err)
+{
+    wn_embedder *e = NULL;
+    pthread_mutex_lock(&s->embed_lock);
+    wn_status status = wn_service_embedder_locked(s, &e, err);
+    if (status == WN_OK) {
+        *name = wn_embedder_name(e);
+        *dim = wn_embedder_dim(e);
+    }
+    pthread_mutex_unlock(&s->embed_lock);
+    return status;
+}
+
+wn_status wn_service_embed(void *service, const char *const *texts, const size_t *lens, size_t n,
+                           float *out, wn_error *err)
+{
+    wn_service *s = service;
+    wn_embedder *e = NULL;
+    pthread_mutex_lock(&s->embed_lock);
+    wn_status status = wn_service_embedder_locked(s, &e, err);
+    if (status == WN_OK)
+        status = wn_embedder_embed(e, WN_EMBED_PASSAGE, texts, lens, n, out, err);
+    pthread_mutex_unlock(&s->embed_lock);
+    return status;
+}
+
+/* Corpora ------------------------------------------------------------------------------------- */
+
+static open_corpus *find_open(wn_service *s, const char *name, bool writable)
+{
+    for (open_corpus *c = s->corpora; c; c = c->next)
+        if (!c->doomed && c->writable == writable && strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}
+
+static wn_status open_entry(wn_service *s, const char *name, unsigned mode, open_corpus **out,
+                            wn_error *err)
+{
+    open_corpus *c = wn_alloc(1, sizeof *c);
+    if (!c)
+        return out_of_memory(err);
+    wn_status status = wn_corpus_set_open(&c->corpus, s->corpora_dir, name, mode, err);
+    if (status != WN_OK) {
+        free(c);
+        return status;
+    }
+    strncpy(c->name, name, sizeof c->name - 1);
+    c->writable = (mode & WN_CORPUS_WRITE) != 0;
+    c->next = s->corpora;
+    s->corpora = c;
+    *out = c;
+    return WN_OK;
+}
+
+wn_status wn_service_corpus(wn_service *s, const char *name, unsigned mode, wn_corpus **out,
+                            wn_error *err)
+{
+    if (!wn_corpus_name_valid(name))
+        return wn_error_set(err, WN_INVALID,
+                            "corpus name \"%.64s\": use 1 to 64 of a-z, 0-9, _ and -, beginning "
+                            "with a letter or digit",
+                            name);
+    pthread_mutex_lock(&s->lock);
+    open_corpus *c = find_open(s, name, (mode & WN_CORPUS_WRITE) != 0);
+    wn_status status = c ? WN_OK : open_entry(s, name, mode, &c, err);
+    if (status == WN_OK) {
+        c->refs++;
+        *out = c->corpus;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
+
+/* Takes the entry out of the list and closes it. */
+static void close_entry(wn_service *s, open_corpus *c)
+{
+    for (open_corpus **link = &s->corpora; *link; link = &(*link)->next) {
+        if (*link == c) {
+            *link = c->next;
+            break;
+        }
+    }
+    wn_corpus_close(c->corpus);
+    free(c);
+}
+
+void wn_service_corpus_release(wn_service *s, wn_corpus *corpus)
+{
+    if (!corpus)
+        return;
+    pthread_mutex_lock(&s->lock);
+    for (open_corpus *c = s->corpora; c; c = c->next) {
+        if (c->corpus != corpus)
+            continue;
+        c->refs--;
+        if (c->refs == 0 && (c->writable || c->doomed))
+            close_entry(s, c);
+        break;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+wn_status wn_service_corpus_delete(wn_service *s, const char *name, wn_error *err)
+{
+    pthread_mutex_lock(&s->lock);
+    wn_status status = WN_OK;
+    open_corpus *reader = find_open(s, name, false), *writer = find_open(s, name, true);
+    if (writer)
+        status = wn_error_set(err, WN_BUSY, "corpus \"%s\" is being written", name);
+    else
+        status = wn_corpus_set_delete(s->corpora_dir, name, err);
+    if (status == WN_OK && reader) {
+        reader->doomed = true;
+        if (reader->refs == 0)
+            close_entry(s, reader);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
