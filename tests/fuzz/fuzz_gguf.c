@@ -2,12 +2,13 @@
 #include "base/gguf.h"
 #include "tests/gguf_builder.h"
 
+static volatile unsigned sum; /* keeps the reads */
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void read_all(const wn_gguf *g)
 {
     static const char *const keys[] = {"tokenizer.ggml.tokens", "tokens", "general.architecture"};
-    volatile unsigned sum = 0;
     for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
         size_t n = 0;
         wn_gguf_string s = {0};
@@ -15,13 +16,13 @@ static void read_all(const wn_gguf *g)
         (void)wn_gguf_array_len(g, keys[k], &n, NULL);
         for (size_t i = 0; i < n; i++) {
             if (wn_gguf_array_str(g, keys[k], i, &s, NULL) == WN_OK && s.len)
-                sum += (unsigned char)s.data[s.len - 1];
+                sum = sum + (unsigned char)s.data[s.len - 1];
             (void)wn_gguf_array_i32(g, keys[k], i, &id, NULL);
         }
     }
     for (size_t i = 0; i < wn_gguf_n_tensors(g); i++) {
         const wn_tensor *t = wn_gguf_tensor_at(g, i);
-        sum += ((const unsigned char *)t->data)[t->bytes - 1];
+        sum = sum + ((const unsigned char *)t->data)[t->bytes - 1];
     }
 }
 

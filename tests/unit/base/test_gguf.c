@@ -1,7 +1,7 @@
 #include "tests/test_support.h"
 
-#include "base/checked.h"
 #include "base/gguf.h"
+#include "tests/alloc_failure.h"
 #include "tests/gguf_builder.h"
 
 /* Every kind of value and two tensors; where[] gets byte positions that matter. */
@@ -341,24 +341,22 @@ static void test_random_damage(void **state)
     wn_strbuf_free(&b);
 }
 
+static wn_status open_and_close(void *ctx, wn_error *err)
+{
+    const wn_strbuf *b = ctx;
+    wn_gguf *g = NULL;
+    wn_status status = open_bytes(b->data, b->len, &g, err);
+    wn_gguf_close(g);
+    return status;
+}
+
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
     wn_strbuf b = {0};
     size_t where[POS_COUNT];
     build_sample(&b, where);
-    wn_status status = WN_NO_MEMORY;
-    size_t n = 1;
-    for (; n < 100 && status != WN_OK; n++) {
-        wn_gguf *g = NULL;
-        wn_error err = {0};
-        wn_alloc_fail_after(n, n % 2);
-        status = open_bytes(b.data, b.len, &g, &err);
-        wn_alloc_fail_after(0, false);
-        assert_true(status == WN_OK || status == WN_NO_MEMORY);
-        wn_gguf_close(g);
-    }
-    assert_in_range(n, 4, 99);
+    wn_test_each_alloc_fails(open_and_close, &b);
     wn_strbuf_free(&b);
 }
 

@@ -2,8 +2,8 @@
 
 #include <sys/stat.h>
 
-#include "base/checked.h"
 #include "base/safetensors.h"
+#include "tests/alloc_failure.h"
 #include "tests/gguf_builder.h"
 
 /* Length, header, then n_data bytes 0, 1, 2 ... */
@@ -275,6 +275,14 @@ static void test_folder_errors(void **state)
                        WN_FORMAT, "two tensors are named x");
 }
 
+static wn_status open_and_close(void *ctx, wn_error *err)
+{
+    wn_safetensors *st = NULL;
+    wn_status status = wn_safetensors_open(&st, ctx, err);
+    wn_safetensors_close(st);
+    return status;
+}
+
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -283,19 +291,7 @@ static void test_every_allocation_may_fail(void **state)
     put_shard("one.safetensors", "x", 10);
     put_shard("two.safetensors", "y", 20);
     put("model.safetensors.index.json", index, sizeof index - 1);
-    wn_status status = WN_NO_MEMORY;
-    size_t n = 1;
-    for (; n < 100 && status != WN_OK; n++) {
-        wn_safetensors *st = NULL;
-        wn_error err = {0};
-        wn_alloc_fail_after(n, n % 2);
-        status = wn_safetensors_open(&st, dir, &err);
-        wn_alloc_fail_after(0, false);
-        if (status != WN_OK)
-            assert_int_equal(status, WN_NO_MEMORY);
-        wn_safetensors_close(st);
-    }
-    assert_in_range(n, 6, 99);
+    wn_test_each_alloc_fails(open_and_close, dir);
 }
 
 static void test_real_file(void **state)
