@@ -52,7 +52,8 @@ typedef struct wn_answer_events {
 } wn_answer_events;
 
 typedef struct wn_answer_request {
-    wn_session *session; /* empty; filled by the run */
+    wn_session *session; /* what it holds of the new prompt already is not computed again */
+    const wn_model *model;
     const char *question;
     const wn_source *sources; /* 0 of them: the answer is that the documents do not say */
     size_t n_sources;
@@ -75,7 +76,7 @@ typedef struct wn_answer {
     wn_citation *citations; /* in order of answer_start */
     size_t n_citations;
     const char *finish_reason; /* "stop", "length", "cancelled", "no_answer" */
-    size_t prompt_tokens, completion_tokens;
+    size_t prompt_tokens, cached_tokens, completion_tokens;
     double prefill_ms, decode_ms, first_token_ms;
 } wn_answer;
 

@@ -1,0 +1,321 @@
+/* winnow ask and winnow chat */
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cli.h"
+#include "api/json_view.h"
+#include "api/terminal.h"
+#include "base/checked.h"
+#include "base/strbuf.h"
+
+#define QUESTION_OPTIONS                                                                           \
+    WN_CLI_OPTION_CORPUS,                                                                          \
+        {"passages", WN_OPT_INT, "5", 1, 50, "N", "passages that the model reads"},                \
+        WN_CLI_OPTION_FILTER, WN_CLI_OPTION_FUSION, WN_CLI_OPTION_WEIGHT, WN_CLI_SAMPLING_OPTIONS
+
+static const wn_option ask_options[] = {QUESTION_OPTIONS, {0}};
+static const wn_option chat_options[] = {QUESTION_OPTIONS, {0}};
+
+static atomic_bool interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&interrupted, true);
+}
+
+typedef struct ask_view {
+    bool json;
+    double prefill_started;
+} ask_view;
+
+static wn_status on_retrieval(void *ctx, const wn_search_result *r)
+{
+    (void)ctx;
+    wn_progress("Reading %zu passages ...", r->n);
+    return WN_OK;
+}
+
+static wn_status on_prefill(void *ctx, size_t done, size_t total)
+{
+    (void)ctx;
+    wn_progress_bar("Reading the passages", done, total, false, "tokens");
+    return atomic_load(&interrupted) ? WN_CANCELLED : WN_OK;
+}
+
+static wn_status on_text(void *ctx, const char *text, size_t len)
+{
+    const ask_view *view = ctx;
+    if (!view->json) {
+        wn_out_raw(text, len);
+        wn_out_flush();
+    }
+    return atomic_load(&interrupted) ? WN_CANCELLED : WN_OK;
+}
+
+static void print_quote(const char *text)
+{
+    wn_strbuf line = {0};
+    for (const char *c = text; *c; c++) {
+        bool blank = *c == '\n' || *c == '\r' || *c == '\t' || *c == ' ';
+        if (!blank)
+            wn_strbuf_addc(&line, *c);
+        else if (line.len > 0 && line.data[line.len - 1] != ' ')
+            wn_strbuf_addc(&line, ' ');
+    }
+    wn_out("    \"");
+    wn_out_raw(wn_strbuf_cstr(&line), line.len);
+    wn_out("\"\n");
+    wn_strbuf_free(&line);
+}
+
+static void print_place(size_t number, const wn_citation_place *p)
+{
+    wn_out_styled(WN_STYLE_BOLD, "[%zu] %s", number, p->filename);
+    if (p->page_start > 0)
+        wn_out(p->page_end > p->page_start ? ", pages %d-%d" : ", page %d", p->page_start,
+               p->page_end);
+    if (*p->headings)
+        wn_out(" - %s", p->headings);
+    wn_out("\n");
+}
+
+/* Calls `show` for every citation whose quote still stands in its document. */
+typedef void (*citation_fn)(void *ctx, const wn_citation *c, const wn_citation_place *p);
+
+static wn_status each_citation(wn_service *s, const char *corpus_name, const wn_ask_result *r,
+                               citation_fn show, void *ctx, wn_error *err)
+{
+    wn_corpus *corpus = NULL;
+    WN_TRY(wn_service_corpus(s, corpus_name, WN_CORPUS_READ, &corpus, err));
+    wn_status status = WN_OK;
+    for (size_t i = 0; status == WN_OK && i < r->answer.n_citations; i++) {
+        wn_citation_place place = {0};
+        status = wn_service_citation_place(s, corpus, r, &r->answer.citations[i], &place, err);
+        if (status == WN_OK)
+            show(ctx, &r->answer.citations[i], &place);
+        wn_citation_place_free(&place);
+    }
+    wn_service_corpus_release(s, corpus);
+    return status;
+}
+
+static void add_row(void *ctx, const wn_citation *c, const wn_citation_place *p)
+{
+    json_array_append_new(ctx, wn_json_of_citation(c, p));
+}
+
+/* One source may support several sentences: its place is printed once, each quote once. */
+typedef struct source_list {
+    size_t last_number;
+    const char *last_quote;
+} source_list;
+
+static void print_citation(void *ctx, const wn_citation *c, const wn_citation_place *p)
+{
+    source_list *list = ctx;
+    if (c->number != list->last_number)
+        print_place(c->number, p);
+    if (c->number != list->last_number || strcmp(c->cited_text, list->last_quote) != 0)
+        print_quote(c->cited_text);
+    list->last_number = c->number;
+    list->last_quote = c->cited_text;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const wn_citation *x = a, *y = b;
+    if (x->number != y->number)
+        return x->number < y->number ? -1 : 1;
+    return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static wn_status print_sources(wn_service *s, const char *corpus, wn_ask_result *r, wn_error *err)
+{
+    const wn_answer *a = &r->answer;
+    wn_out("\n");
+    if (a->n_citations > 0) {
+        qsort(a->citations, a->n_citations, sizeof *a->citations, by_number);
+        wn_out_styled(WN_STYLE_BOLD, "\nSources\n");
+        source_list list = {0};
+        WN_TRY(each_citation(s, corpus, r, print_citation, &list, err));
+    }
+    double decode_s = a->decode_ms > 0 ? a->decode_ms / 1000 : 1;
+    wn_remark("%zu passages; %zu tokens read in %.1f s%s; %zu tokens written at %.1f/s",
+              r->retrieval.n, a->prompt_tokens - a->cached_tokens, a->prefill_ms / 1000,
+              a->cached_tokens ? " (the rest was still held)" : "", a->completion_tokens,
+              (double)a->completion_tokens / decode_s);
+    return WN_OK;
+}
+
+static wn_status print_json(wn_service *s, const wn_ask *ask, const wn_ask_result *r, wn_error *err)
+{
+    const wn_answer *a = &r->answer;
+    json_t *citations = json_array();
+    WN_TRY(each_citation(s, ask->corpus, r, add_row, citations, err));
+    wn_cli_print_json(json_pack(
+        "{s:s, s:s, s:s%, s:s, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:f, s:f, s:f, s:f}}", "corpus",
+        ask->corpus, "question", ask->question, "answer", a->text, a->len, "finish_reason",
+        a->finish_reason, "citations", citations, "passages", wn_json_of_hits(&r->retrieval),
+        "usage", "prompt_tokens", (json_int_t)a->prompt_tokens, "cached_tokens",
+        (json_int_t)a->cached_tokens, "completion_tokens", (json_int_t)a->completion_tokens,
+        "timings", "retrieval_ms", r->retrieval_ms, "prefill_ms", a->prefill_ms, "decode_ms",
+        a->decode_ms, "first_token_ms", a->first_token_ms));
+    return WN_OK;
+}
+
+static wn_status ask_once(wn_cli *cli, const wn_ask *ask, wn_ask_result *result, wn_error *err)
+{
+    ask_view view = {.json = cli->json};
+    wn_ask_events events = {.ctx = &view,
+                            .on_retrieval = on_retrieval,
+                            .answer = {.ctx = &view, .on_prefill = on_prefill, .on_text = on_text}};
+    wn_service *service = NULL;
+    atomic_store(&interrupted, false);
+    WN_TRY(wn_cli_service(cli, &service, err));
+    wn_progress("Loading the models ...");
+    WN_TRY(wn_service_ask(service, ask, &events, result, err));
+    return cli->json ? print_json(service, ask, result, err)
+                     : print_sources(service, ask->corpus, result, err);
+}
+
+static wn_status fill_ask(const wn_cli *cli, wn_ask *ask, wn_error *err)
+{
+    WN_TRY(wn_cli_corpus_name(cli, &ask->corpus, err));
+    WN_TRY(wn_cli_search_options(cli, &ask->search, err));
+    wn_cli_sampler(cli, &ask->sampler);
+    ask->max_tokens = (size_t)wn_options_int(cli->options, "max-tokens");
+    return WN_OK;
+}
+
+static void catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &action, NULL);
+}
+
+static int run_ask(wn_cli *cli, wn_error *err)
+{
+    wn_ask ask = {0};
+    if (cli->argc != 1)
+        return wn_cli_usage(cli, err, "give one question (in quotes)");
+    if (fill_ask(cli, &ask, err) != WN_OK)
+        return WN_EXIT_USAGE;
+    ask.question = cli->argv[0];
+    catch_interrupt();
+    wn_ask_result result = {0};
+    wn_status status = ask_once(cli, &ask, &result, err);
+    wn_ask_result_free(&result);
+    wn_metadata_filter_free((wn_metadata_filter *)ask.search.filter);
+    return status == WN_OK ? WN_EXIT_OK : WN_EXIT_FAILED;
+}
+
+/* Chat -------------------------------------------------------------------------------------------
+ */
+
+typedef struct history {
+    wn_answer_turn *turns;
+    size_t n;
+} history;
+
+static wn_status remember(history *h, const char *question, const char *answer, wn_error *err)
+{
+    wn_answer_turn *grown = wn_realloc(h->turns, h->n + 1, sizeof *grown);
+    if (grown)
+        h->turns = grown;
+    char *q = wn_strdup(question), *a = wn_strdup(answer);
+    if (!grown || !q || !a) {
+        free(q);
+        free(a);
+        return wn_error_set(err, WN_NO_MEMORY, "chat: out of memory");
+    }
+    h->turns[h->n++] = (wn_answer_turn){.question = q, .answer = a};
+    return WN_OK;
+}
+
+static void forget(history *h)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        free((char *)h->turns[i].question);
+        free((char *)h->turns[i].answer);
+    }
+    free(h->turns);
+    *h = (history){0};
+}
+
+/* One line of input without its newline; false at the end of input. */
+static bool read_line(char **line, size_t *cap)
+{
+    wn_out_styled(WN_STYLE_GREEN, "> ");
+    wn_out_flush();
+    ssize_t n = getline(line, cap, stdin);
+    if (n < 0)
+        return false;
+    while (n > 0 && ((*line)[n - 1] == '\n' || (*line)[n - 1] == '\r'))
+        (*line)[--n] = '\0';
+    return true;
+}
+
+/* The turns of a conversation that the model is shown: the context is finite. */
+#define MAX_TURNS 6
+
+static int run_chat(wn_cli *cli, wn_error *err)
+{
+    wn_ask ask = {0};
+    if (cli->argc != 0)
+        return wn_cli_usage(cli, err, "chat takes no arguments; type the questions");
+    if (fill_ask(cli, &ask, err) != WN_OK)
+        return WN_EXIT_USAGE;
+    catch_interrupt();
+    history h = {0};
+    char *line = NULL;
+    size_t cap = 0;
+    wn_status status = WN_OK;
+    wn_remark("Questions to corpus \"%s\"; /new starts over, /quit or Ctrl-D ends.", ask.corpus);
+    while (status == WN_OK && read_line(&line, &cap)) {
+        if (strcmp(line, "/quit") == 0)
+            break;
+        if (strcmp(line, "/new") == 0)
+            forget(&h);
+        if (!*line || *line == '/')
+            continue;
+        ask.question = line;
+        size_t first = h.n > MAX_TURNS ? h.n - MAX_TURNS : 0;
+        ask.history = h.turns ? h.turns + first : NULL;
+        ask.n_history = h.n - first;
+        wn_ask_result result = {0};
+        status = ask_once(cli, &ask, &result, err);
+        if (status == WN_OK)
+            status = remember(&h, line, result.answer.text, err);
+        wn_ask_result_free(&result);
+    }
+    free(line);
+    forget(&h);
+    wn_metadata_filter_free((wn_metadata_filter *)ask.search.filter);
+    return status == WN_OK ? WN_EXIT_OK : WN_EXIT_FAILED;
+}
+
+const wn_command wn_cli_ask = {
+    .name = "ask",
+    .usage = "winnow ask --corpus NAME QUESTION",
+    .summary = "answer one question, with citations",
+    .help = "Finds passages, lets the model read them and streams its answer. Every citation's "
+            "quote is checked\nagainst the stored document before it is shown. When the documents "
+            "do not say, so does winnow.\n\nexamples:\n"
+            "  winnow ask --corpus notes \"Who owns a value after a move?\"\n"
+            "  winnow ask --corpus notes --small --passages 3 \"...\"\n"
+            "  winnow ask --corpus notes --model ~/models/Llama-3.2-3B-Instruct \"...\"\n"
+            "  winnow ask --corpus notes --json \"...\" | jq .citations",
+    .options = ask_options,
+    .run = run_ask};
+
+const wn_command wn_cli_chat = {.name = "chat",
+                                .usage = "winnow chat --corpus NAME",
+                                .summary = "ask questions one after the other",
+                                .help = "Like ask, with the conversation so far in view. /new "
+                                        "forgets it, /quit or Ctrl-D ends.\n\nexamples:\n"
+                                        "  winnow chat --corpus notes",
+                                .options = chat_options,
+                                .run = run_chat};

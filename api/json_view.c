@@ -1,0 +1,51 @@
+#include "api/json_view.h"
+
+#include <math.h>
+
+static json_t *leg(int rank, double score)
+{
+    return rank ? json_pack("{s:i, s:f}", "rank", rank, "score", score) : json_null();
+}
+
+static json_t *hit(const wn_hit *h)
+{
+    json_t *attributes = json_loads(h->attributes, 0, NULL);
+    return json_pack(
+        "{s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:f, s:o, s:o, s:o, s:s%}",
+        "passage_id", (json_int_t)h->passage_id, "document_id", (json_int_t)h->document_id,
+        "filename", h->filename, "path", h->path, "title", h->title, "headings", h->headings,
+        "page_start", h->page_start, "page_end", h->page_end, "start_byte", (json_int_t)h->start,
+        "end_byte", (json_int_t)h->end, "score", h->score, "keyword",
+        leg(h->text_rank, h->text_score), "vector", leg(h->vector_rank, h->vector_score),
+        "attributes", attributes ? attributes : json_object(), "text", h->text, h->text_len);
+}
+
+json_t *wn_json_of_hits(const wn_search_result *r)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < r->n; i++)
+        json_array_append_new(array, hit(&r->hits[i]));
+    return array;
+}
+
+json_t *wn_json_of_citation(const wn_citation *c, const wn_citation_place *p)
+{
+    return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:s, s:I, s:I, s:f, s:b}",
+                     "number", (json_int_t)c->number, "document_id", (json_int_t)p->document_id,
+                     "filename", p->filename, "path", p->path, "title", p->title, "headings",
+                     p->headings, "page_start", p->page_start, "page_end", p->page_end,
+                     "start_char", (json_int_t)p->start_char, "end_char", (json_int_t)p->end_char,
+                     "cited_text", c->cited_text, "answer_start", (json_int_t)c->answer_start,
+                     "answer_end", (json_int_t)c->answer_end, "support", c->support, "from_marker",
+                     (int)c->from_marker);
+}
+
+json_t *wn_json_of_stats(const char *name, const wn_corpus_stats *s)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", name,
+                     "documents", (json_int_t)s->n_documents, "blocks", (json_int_t)s->n_blocks,
+                     "passages", (json_int_t)s->n_passages, "vectors", (json_int_t)s->n_vectors,
+                     "dimensions", (json_int_t)s->dim, "text_bytes", (json_int_t)s->text_bytes,
+                     "file_bytes", (json_int_t)s->file_bytes, "created_at",
+                     (json_int_t)s->created_at, "changed_at", (json_int_t)s->changed_at);
+}

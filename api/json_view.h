@@ -1,0 +1,18 @@
+/* Results as JSON, the same in the CLI's --json and in the HTTP answers. New references; NULL when
+ * memory is out. */
+#ifndef WN_API_JSON_VIEW_H
+#define WN_API_JSON_VIEW_H
+
+#include <jansson.h>
+
+#include "api/service.h"
+
+/* Array of hits: passage_id, document_id, filename, path, title, headings, page_start, page_end,
+ * start_byte, end_byte, score, keyword {rank, score}, vector {rank, score}, attributes, text. */
+json_t *wn_json_of_hits(const wn_search_result *r);
+/* number, document_id, filename, path, title, headings, page_start, page_end, start_char, end_char,
+ * cited_text, answer_start, answer_end (bytes of the answer), support, from_marker. */
+json_t *wn_json_of_citation(const wn_citation *c, const wn_citation_place *place);
+json_t *wn_json_of_stats(const char *name, const wn_corpus_stats *s);
+
+#endif
