@@ -9,7 +9,7 @@
 wn_status wn_file_map_open(wn_file_map *out, const char *path, wn_error *err)
 {
     *out = (wn_file_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
     if (fd < 0)
         return wn_error_set_errno(err, errno, "%s", path);
     wn_status status = WN_OK;

@@ -166,7 +166,7 @@ char *wn_fs_join(const char *dir, const char *name)
 {
     wn_strbuf b = {0};
     wn_strbuf_adds(&b, dir);
-    if (b.len == 0 || b.data[b.len - 1] != '/')
+    if (b.len > 0 && b.data[b.len - 1] != '/') /* "" is the current folder, not the root */
         wn_strbuf_addc(&b, '/');
     wn_strbuf_adds(&b, name);
     return wn_strbuf_detach(&b);
@@ -185,6 +185,23 @@ const char *wn_fs_extension(const char *path)
     return dot && dot != name ? dot + 1 : "";
 }
 
+static bool add_name(char ***names, size_t *n, size_t *cap, const char *name)
+{
+    if (*n == *cap) {
+        size_t wanted = *cap ? *cap * 2 : 32;
+        char **grown = wn_realloc(*names, wanted, sizeof **names);
+        if (!grown)
+            return false;
+        *names = grown;
+        *cap = wanted;
+    }
+    char *copy = wn_strdup(name);
+    if (!copy)
+        return false;
+    (*names)[(*n)++] = copy;
+    return true;
+}
+
 /* The names of a folder that are not hidden, sorted by bytes; free with free_names. */
 static wn_status list_names(const char *path, char ***names, size_t *n, wn_error *err)
 {
@@ -193,24 +210,15 @@ static wn_status list_names(const char *path, char ***names, size_t *n, wn_error
         return wn_error_set_errno(err, errno, "%s", path);
     wn_status status = WN_OK;
     size_t cap = 0;
-    for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
-        if (e->d_name[0] == '.')
-            continue;
-        if (*n == cap) {
-            cap = cap ? cap * 2 : 32;
-            char **grown = wn_realloc(*names, cap, sizeof **names);
-            if (!grown) {
-                status = wn_error_set(err, WN_NO_MEMORY, "%s: out of memory", path);
-                break;
-            }
-            *names = grown;
-        }
-        char *name = wn_strdup(e->d_name);
-        if (!name) {
-            status = wn_error_set(err, WN_NO_MEMORY, "%s: out of memory", path);
+    while (status == WN_OK) {
+        errno = 0; /* the only way to tell the end of a folder from an error */
+        struct dirent *e = readdir(dir);
+        if (!e && errno != 0)
+            status = wn_error_set_errno(err, errno, "%s: cannot list", path);
+        if (!e)
             break;
-        }
-        (*names)[(*n)++] = name;
+        if (e->d_name[0] != '.' && !add_name(names, n, &cap, e->d_name))
+            status = wn_error_set(err, WN_NO_MEMORY, "%s: out of memory", path);
     }
     closedir(dir);
     return status;
@@ -260,6 +268,8 @@ static wn_status walk_path(const walk *w, const char *path, int depth, wn_error 
     /* Links below the named path could leave the tree: not followed. The named path itself may be
      * one. */
     int rc = depth == 0 ? stat(path, &st) : lstat(path, &st);
+    if (rc != 0 && errno == ENOENT && depth > 0) /* removed since its folder was listed */
+        return WN_OK;
     if (rc != 0)
         return wn_error_set_errno(err, errno, "%s", path);
     if (S_ISDIR(st.st_mode))

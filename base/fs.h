@@ -21,7 +21,7 @@ wn_status wn_fs_remove_tree(const char *path,
 bool wn_fs_exists(const char *path);
 bool wn_fs_is_dir(const char *path);
 
-/* "dir/name"; caller frees; NULL when memory is out. */
+/* "dir/name", or "name" when dir is ""; caller frees; NULL when memory is out. */
 char *wn_fs_join(const char *dir, const char *name);
 const char *wn_fs_basename(const char *path);  /* points into path */
 const char *wn_fs_extension(const char *path); /* "pdf" without dot, "" if none; points into path */

@@ -1,12 +1,14 @@
 #include "base/hash.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 
 #include "base/checked.h"
-#include "base/file_map.h"
 
 struct wn_sha256 {
     gnutls_hash_hd_t handle;
@@ -54,12 +56,33 @@ wn_status wn_sha256_of(const void *data, size_t len, uint8_t digest[WN_SHA256_BY
     return rc < 0 ? hash_error(err, rc, "SHA-256") : WN_OK;
 }
 
+static wn_status add_file(wn_sha256 *h, int fd, const char *path, wn_error *err)
+{
+    uint8_t chunk[65536];
+    for (;;) {
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return wn_error_set_errno(err, errno, "%s", path);
+        if (n == 0)
+            return WN_OK;
+        WN_TRY(wn_sha256_add(h, chunk, (size_t)n, err));
+    }
+}
+
 wn_status wn_sha256_of_file(const char *path, uint8_t digest[WN_SHA256_BYTES], wn_error *err)
 {
-    wn_file_map map = {0};
-    WN_TRY(wn_file_map_open(&map, path, err));
-    wn_status status = wn_sha256_of(map.data, map.size, digest, err);
-    wn_file_map_close(&map);
+    /* Read, not mapped: a document may shrink meanwhile, which would be a SIGBUS. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return wn_error_set_errno(err, errno, "%s", path);
+    wn_sha256 *h = NULL;
+    wn_status status = wn_sha256_open(&h, err);
+    if (status == WN_OK)
+        status = add_file(h, fd, path, err);
+    wn_sha256_close(h, status == WN_OK ? digest : NULL);
+    close(fd);
     return status;
 }
 

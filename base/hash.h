@@ -15,7 +15,7 @@ typedef struct wn_sha256 wn_sha256;
 
 wn_status wn_sha256_open(wn_sha256 **out, wn_error *err);
 wn_status wn_sha256_add(wn_sha256 *h, const void *data, size_t len, wn_error *err);
-void wn_sha256_close(wn_sha256 *h, uint8_t digest[WN_SHA256_BYTES]); /* digest may be NULL */
+void wn_sha256_close(wn_sha256 *h, uint8_t digest[WN_SHA256_BYTES]); /* both may be NULL */
 
 wn_status wn_sha256_of(const void *data, size_t len, uint8_t digest[WN_SHA256_BYTES],
                        wn_error *err);

@@ -6,6 +6,9 @@
 
 static wn_status json_error(wn_error *err, const char *name, const json_error_t *e)
 {
+    /* jansson leaves the text empty when its very first allocations fail. */
+    if (json_error_code(e) == json_error_out_of_memory || e->text[0] == '\0')
+        return wn_error_set(err, WN_NO_MEMORY, "%s: out of memory", name);
     return wn_error_set(err, WN_FORMAT, "%s: not valid JSON at line %d, column %d: %s", name,
                         e->line, e->column, e->text);
 }

@@ -80,17 +80,16 @@ const char *wn_nearest_name(const char *name, const char *const *names)
     return best;
 }
 
-static wn_status unknown_option(const wn_option *table, const char *name, const char *where,
-                                wn_error *err)
+static wn_status unknown_option(const wn_option *table, const char *name, wn_error *err)
 {
     const char *names[128] = {0};
     for (size_t i = 0; table[i].name && i < 127; i++)
         names[i] = table[i].name;
     const char *nearest = wn_nearest_name(name, names);
     if (nearest)
-        return wn_error_set(err, WN_INVALID, "%sunknown option \"%s\"; did you mean \"%s\"?", where,
-                            name, nearest);
-    return wn_error_set(err, WN_INVALID, "%sunknown option \"%s\"; see --help", where, name);
+        return wn_error_set(err, WN_INVALID, "unknown option \"%s\"; did you mean \"%s\"?", name,
+                            nearest);
+    return wn_error_set(err, WN_INVALID, "unknown option \"%s\"; see --help", name);
 }
 
 static wn_status parse_bool(const char *name, const char *text, bool *out, wn_error *err)
@@ -176,7 +175,7 @@ wn_status wn_options_set(wn_options *o, const char *name, const char *value, wn_
 {
     size_t i = 0;
     if (!find_option(o->table, name, strlen(name), &i))
-        return unknown_option(o->table, name, "", err);
+        return unknown_option(o->table, name, err);
     return assign(o, i, value, true, err);
 }
 
@@ -198,7 +197,7 @@ static wn_status set_line(wn_options *o, char *line, const wn_option *foreign, c
         return WN_OK;
     char *equals = strchr(text, '=');
     if (!equals)
-        return wn_error_set(err, WN_INVALID, "%s\"%s\" is not \"key = value\"", where, text);
+        return wn_error_set(err, WN_INVALID, "%s: \"%s\" is not \"key = value\"", where, text);
     *equals = '\0';
     char *key = trim(text), *value = trim(equals + 1);
     size_t len = strlen(value), i = 0;
@@ -208,26 +207,29 @@ static wn_status set_line(wn_options *o, char *line, const wn_option *foreign, c
     }
     if (find_option(o->table, key, strlen(key), &i)) {
         wn_status status = assign(o, i, value, true, err);
-        if (status != WN_OK && err)
-            wn_error_prefix(err, where);
+        wn_error_prefix(err, where);
         return status;
     }
     if (foreign && find_option(foreign, key, strlen(key), &i))
         return WN_OK;
-    return unknown_option(o->table, key, where, err);
+    wn_status status = unknown_option(o->table, key, err);
+    wn_error_prefix(err, where);
+    return status;
 }
 
 wn_status wn_options_file(wn_options *o, const char *path, const wn_option *foreign, wn_error *err)
 {
     wn_strbuf text = {0};
     wn_status status = wn_fs_read(&text, path, 1 << 20, err);
+    if (status == WN_OK && text.len != strlen(wn_strbuf_cstr(&text)))
+        status = wn_error_set(err, WN_FORMAT, "%s: not a text file (it holds a zero byte)", path);
     char *line = status == WN_OK ? text.data : NULL;
     for (int number = 1; status == WN_OK && line && *line; number++) {
         char where[160];
         char *next = strchr(line, '\n');
         if (next)
             *next++ = '\0';
-        snprintf(where, sizeof where, "%s:%d: ", path, number);
+        snprintf(where, sizeof where, "%.*s:%d", (int)(sizeof where - 16), path, number);
         status = set_line(o, line, foreign, where, err);
         line = next;
     }
@@ -278,7 +280,7 @@ static wn_status set_argument(wn_options *o, const char *argument, const char *f
         return assign(o, i, "false", true, err);
     char shown[64];
     snprintf(shown, sizeof shown, "%.*s", (int)(len < 60 ? len : 60), name);
-    return unknown_option(o->table, shown, "", err);
+    return unknown_option(o->table, shown, err);
 }
 
 wn_status wn_options_args(wn_options *o, int argc, char **argv, int *n_positional, wn_error *err)

@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/utf8.h"
 
 static const struct {
     const char *name, *text;
@@ -30,10 +33,31 @@ static void trim_partial_character(char *s)
         s[lead - 1] = '\0';
 }
 
+/* Texts quote file names and fields from outside: bytes that are no UTF-8 would break a JSON
+ * answer, control characters a terminal. */
+static void make_printable(char *s)
+{
+    size_t len = strlen(s);
+    for (size_t i = 0; i < len;) {
+        uint32_t cp = 0;
+        size_t n = wn_utf8_decode(s + i, len - i, &cp);
+        if (cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || !wn_utf8_valid(s + i, n))
+            memset(s + i, '?', n);
+        i += n;
+    }
+}
+
+static void finish_text(wn_error *err)
+{
+    trim_partial_character(err->text);
+    make_printable(err->text);
+}
+
 static void set_text(wn_error *err, const char *format, va_list args)
 {
-    vsnprintf(err->text, sizeof err->text, format, args);
-    trim_partial_character(err->text);
+    if (vsnprintf(err->text, sizeof err->text, format, args) < 0)
+        err->text[0] = '\0';
+    finish_text(err);
 }
 
 wn_status wn_error_set(wn_error *err, wn_status status, const char *format, ...)
@@ -78,7 +102,7 @@ wn_status wn_error_set_errno(wn_error *err, int errnum, const char *format, ...)
         char reason[96];
         const char *text = strerror_r(errnum, reason, sizeof reason);
         snprintf(err->text + len, sizeof err->text - len, ": %s", text);
-        trim_partial_character(err->text);
+        finish_text(err);
         err->status = status;
     }
     return status;
@@ -98,7 +122,7 @@ void wn_error_prefix(wn_error *err, const char *context)
     size_t len = strnlen(old.text, room - 1);
     memcpy(err->text + n, old.text, len);
     err->text[(size_t)n + len] = '\0';
-    trim_partial_character(err->text);
+    finish_text(err);
 }
 
 const char *wn_status_name(wn_status status)

@@ -42,7 +42,8 @@ typedef enum wn_status {
 
 typedef struct wn_error {
     wn_status status; /* WN_OK while nothing has failed */
-    char text[240];   /* NUL-terminated UTF-8, cut at a character border */
+    char text[240];   /* NUL-terminated, cut at a character border; always valid UTF-8 without
+                       * control characters: other bytes of names from outside show as "?" */
 } wn_error;
 
 /* Records status and a printf-formatted text in err (unless err is NULL or already set) and returns

@@ -15,9 +15,11 @@ struct wn_work_queue {
 
 wn_status wn_work_queue_open(wn_work_queue **out, size_t capacity, wn_error *err)
 {
+    if (capacity == 0)
+        return wn_error_set(err, WN_INVALID, "work queue: capacity must be at least 1");
     wn_work_queue *q = wn_alloc(1, sizeof *q);
     void **items = wn_alloc(capacity, sizeof *items);
-    if (!q || !items || capacity == 0) {
+    if (!q || !items) {
         free(q);
         free(items);
         return wn_error_set(err, WN_NO_MEMORY, "work queue: out of memory");

@@ -11,8 +11,9 @@
 typedef struct wn_work_queue wn_work_queue;
 
 wn_status wn_work_queue_open(wn_work_queue **out, size_t capacity, wn_error *err);
-bool wn_work_queue_try_push(wn_work_queue *q, void *item); /* false: full or closed */
-void *wn_work_queue_pop(wn_work_queue *q);                 /* waits; NULL: shut and empty */
+bool wn_work_queue_try_push(wn_work_queue *q,
+                            void *item);   /* false: full or shut; item is not NULL */
+void *wn_work_queue_pop(wn_work_queue *q); /* waits; NULL: shut and empty */
 size_t wn_work_queue_length(wn_work_queue *q);
 void wn_work_queue_shut(wn_work_queue *q); /* no more pushes; poppers drain, then get NULL */
 void wn_work_queue_close(

@@ -1,0 +1,144 @@
+/* Every unit runs once, on a worker below the pool's size, and run() returns only after the last.
+ */
+#include "tests/alloc_failure.h"
+
+#include <stdatomic.h>
+
+#include "base/thread_pool.h"
+
+typedef struct loop {
+    atomic_int *ran;       /* per unit */
+    size_t *plain;         /* per unit, without atomics: TSan checks the hand-over */
+    atomic_size_t workers; /* bit per worker seen */
+    size_t n_workers;
+} loop;
+
+static void body(void *ctx, size_t unit, size_t worker)
+{
+    loop *l = ctx;
+    if (worker >= l->n_workers)
+        return; /* leaves ran[unit] at 0: the test fails */
+    atomic_fetch_add(&l->ran[unit], 1);
+    atomic_fetch_or(&l->workers, (size_t)1 << worker);
+    l->plain[unit] += unit * unit + 1;
+}
+
+static void run_loop(wn_thread_pool *pool, size_t n_units)
+{
+    loop l = {.ran = wn_alloc(n_units, sizeof(atomic_int)),
+              .plain = wn_alloc(n_units, sizeof(size_t)),
+              .n_workers = wn_thread_pool_size(pool)};
+    wn_thread_pool_run(pool, n_units, body, &l);
+    for (size_t i = 0; i < n_units; i++) {
+        assert_int_equal(atomic_load(&l.ran[i]), 1);
+        assert_int_equal(l.plain[i], i * i + 1);
+    }
+    assert_int_equal(atomic_load(&l.workers) != 0, n_units != 0);
+    free(l.ran);
+    free(l.plain);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    for (size_t n_threads = 1; n_threads <= 8; n_threads++) {
+        wn_thread_pool *pool = NULL;
+        WN_ASSERT_OK(wn_thread_pool_open(&pool, n_threads, err));
+        assert_int_equal(wn_thread_pool_size(pool), n_threads);
+        static const size_t sizes[] = {0, 1, 2, 3, 31, 33, 1000, 5000};
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+            run_loop(pool, sizes[i]);
+        wn_thread_pool_close(pool);
+    }
+    wn_thread_pool_close(NULL);
+}
+
+static void test_default_size(void **state)
+{
+    (void)state;
+    wn_thread_pool *pool = NULL;
+    WN_ASSERT_OK(wn_thread_pool_open(&pool, 0, err));
+    assert_true(wn_thread_pool_size(pool) >= 1);
+    run_loop(pool, 100);
+    wn_thread_pool_close(pool);
+}
+
+/* Many short loops: the hand-over itself, awake and asleep. ctx dies with each run. */
+static void test_many_short_loops(void **state)
+{
+    (void)state;
+    wn_thread_pool *pool = NULL;
+    WN_ASSERT_OK(wn_thread_pool_open(&pool, 4, err));
+    for (size_t i = 0; i < 4000; i++) {
+        run_loop(pool, 1 + i % 9);
+        if (i % 500 == 0)
+            usleep(3000); /* past the spin: workers sleep */
+    }
+    wn_thread_pool_close(pool);
+}
+
+static void test_open_close(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) { /* with threads that have not begun to wait yet */
+        wn_thread_pool *pool = NULL;
+        WN_ASSERT_OK(wn_thread_pool_open(&pool, 1 + (size_t)i % 5, err));
+        if (i % 2)
+            run_loop(pool, 3);
+        wn_thread_pool_close(pool);
+    }
+}
+
+/* One reduction with scratch per worker, as kernels do. */
+typedef struct sum {
+    long partial[4][16]; /* a cache line and more apart */
+} sum;
+
+static void add_unit(void *ctx, size_t unit, size_t worker)
+{
+    sum *s = ctx;
+    s->partial[worker][0] += (long)unit;
+}
+
+static void test_scratch_per_worker(void **state)
+{
+    (void)state;
+    wn_thread_pool *pool = NULL;
+    WN_ASSERT_OK(wn_thread_pool_open(&pool, 4, err));
+    for (int round = 0; round < 200; round++) {
+        sum s = {{{0}}};
+        wn_thread_pool_run(pool, 1001, add_unit, &s);
+        assert_int_equal(s.partial[0][0] + s.partial[1][0] + s.partial[2][0] + s.partial[3][0],
+                         1000 * 1001 / 2);
+    }
+    wn_thread_pool_close(pool);
+}
+
+static wn_status open_close(void *ctx, wn_error *err)
+{
+    (void)ctx;
+    wn_thread_pool *pool = NULL;
+    WN_TRY(wn_thread_pool_open(&pool, 4, err));
+    wn_thread_pool_close(pool);
+    return WN_OK;
+}
+
+static void test_each_alloc_fails(void **state)
+{
+    (void)state;
+    wn_test_each_alloc_fails(open_close, NULL);
+    assert_int_equal(wn_thread_pool_open(&(wn_thread_pool *){NULL}, SIZE_MAX, NULL), WN_NO_MEMORY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_default_size),
+        cmocka_unit_test(test_many_short_loops),
+        cmocka_unit_test(test_open_close),
+        cmocka_unit_test(test_scratch_per_worker),
+        cmocka_unit_test(test_each_alloc_fails),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
