@@ -1,0 +1,124 @@
+/* winnow eval {retrieval,qa} */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/cli.h"
+#include "api/qa_eval.h"
+#include "api/terminal.h"
+#include "base/fs.h"
+#include "retrieve/ir_eval.h"
+
+static const wn_option options[] = {
+    {"beir", WN_OPT_STR, NULL, 0, 0, "DIR",
+     "retrieval: folder with corpus.jsonl, queries.jsonl and qrels.tsv (BEIR's layout)"},
+    {"run-files", WN_OPT_STR, NULL, 0, 0, "DIR",
+     "retrieval: write each leg's ranking there, in TREC's run format"},
+    {"qa", WN_OPT_STR, NULL, 0, 0, "DIR", "qa: folder with passages.jsonl and qa.jsonl"},
+    {"questions", WN_OPT_INT, "100", 0, 1000000, "N",
+     "qa: size of the fixed, evenly spaced sample; 0 = all"},
+    {"oracle", WN_OPT_BOOL, "true", 0, 0, NULL, "qa: also with the gold passage given"},
+    {"passages", WN_OPT_INT, "5", 1, 50, "N", "qa: passages that the model reads"},
+    WN_CLI_OPTION_FILTER,
+    WN_CLI_OPTION_FUSION,
+    WN_CLI_OPTION_WEIGHT,
+    WN_CLI_SAMPLING_OPTIONS,
+    {0}};
+
+static wn_status show_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    wn_progress_bar(ctx, done, total, false, "");
+    return WN_OK;
+}
+
+static json_t *score_row(const char *name, const wn_qa_score *s)
+{
+    double n = s->n ? (double)s->n : 1;
+    return json_pack("{s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+                     "passages", name, "questions", (json_int_t)s->n, "contains",
+                     (double)s->contains / n, "f1", s->f1 / n, "retrieved",
+                     (double)s->retrieved / n, "cited", (double)s->cited / n, "first_cited",
+                     (double)s->first_cited / n, "no_citation", (double)s->no_citation / n,
+                     "no_answer", (double)s->no_answer / n, "prefill_ms", s->prefill_ms / n,
+                     "decode_ms", s->decode_ms / n, "prompt_tokens", (double)s->prompt_tokens / n,
+                     "completion_tokens", (double)s->completion_tokens / n);
+}
+
+static void print_score(const char *name, const wn_qa_score *s)
+{
+    double n = s->n ? (double)s->n / 100 : 1;
+    wn_out("%-14s %9zu %8.1f %% %6.1f %% %8.1f %% %8.1f %% %8.1f %% %9.1f %%\n", name, s->n,
+           (double)s->contains / n, 100 * s->f1 / (s->n ? (double)s->n : 1),
+           (double)s->retrieved / n, (double)s->cited / n, (double)s->first_cited / n,
+           (double)s->no_answer / n);
+}
+
+static wn_status eval_qa(wn_cli *cli, wn_error *err)
+{
+    wn_service *service = NULL;
+    WN_TRY(wn_cli_service(cli, &service, err));
+    wn_qa_options o = {.dir = wn_options_str(cli->options, "qa"),
+                       .n_questions = (size_t)wn_options_int(cli->options, "questions"),
+                       .oracle = wn_options_bool(cli->options, "oracle"),
+                       .progress = show_progress,
+                       .progress_ctx = "Asking"};
+    if (!o.dir)
+        return wn_error_set(err, WN_INVALID, "eval qa needs --qa DIR");
+    WN_TRY(wn_cli_search_options(cli, &o.ask.search, err));
+    wn_cli_sampler(cli, &o.ask.sampler);
+    o.ask.max_tokens = (size_t)wn_options_int(cli->options, "max-tokens");
+    wn_qa_report report = {0};
+    const wn_model *model = NULL;
+    wn_status status = wn_service_generator(service, &model, err);
+    if (status == WN_OK)
+        status = wn_qa_eval(service, &o, &report, err);
+    wn_metadata_filter_free((wn_metadata_filter *)o.ask.search.filter);
+    WN_TRY(status);
+    if (cli->json) {
+        json_t *rows = json_array();
+        json_array_append_new(rows, score_row("retrieved", &report.run));
+        if (o.oracle)
+            json_array_append_new(rows, score_row("gold", &report.oracle));
+        wn_cli_print_json(json_pack("{s:s, s:s, s:o, s:O}", "model", wn_model_name(model), "set",
+                                    o.dir, "rows", rows, "questions", report.rows));
+    } else {
+        wn_out("%s on %s\n", wn_model_name(model), o.dir);
+        wn_out("passages       questions  contains      F1  retrieved      cited  1st cited  no "
+               "answer\n");
+        print_score("retrieved", &report.run);
+        if (o.oracle)
+            print_score("gold given", &report.oracle);
+    }
+    wn_qa_report_free(&report);
+    return WN_OK;
+}
+
+static int run(wn_cli *cli, wn_error *err)
+{
+    const char *verb = cli->argc == 1 ? cli->argv[0] : "";
+    wn_status status = WN_OK;
+    if (strcmp(verb, "retrieval") == 0)
+        status = wn_cli_eval_retrieval(cli, err);
+    else if (strcmp(verb, "qa") == 0)
+        status = eval_qa(cli, err);
+    else
+        return wn_cli_usage(cli, err, "the verbs are retrieval and qa");
+    return status == WN_OK ? WN_EXIT_OK : WN_EXIT_FAILED;
+}
+
+const wn_command wn_cli_eval = {
+    .name = "eval",
+    .usage = "winnow eval {retrieval --beir DIR | qa --qa DIR}",
+    .summary = "measure search and answers on a question set",
+    .help = "`retrieval` scores keyword search, vector search and their fusion as trec_eval does "
+            "(nDCG@10,\nrecall@100, MRR@10). `qa` asks questions with known answers over a corpus "
+            "of passages and counts\nanswers that hold a gold string and citations of the gold "
+            "passage, with the gold passage given\nbeside it as the oracle.\n\n"
+            "--json prints one object with a `rows` array. retrieval: leg, ndcg_10, recall_100, "
+            "mrr_10, map,\nqueries. qa: passages (retrieved or gold), questions, contains, f1, "
+            "retrieved, cited, first_cited,\nno_citation, no_answer (shares), prefill_ms, "
+            "decode_ms, prompt_tokens, completion_tokens (means);\nand `questions`, one object "
+            "each.\n\nexamples:\n"
+            "  winnow eval retrieval --beir scifact\n"
+            "  winnow eval qa --qa xquad_en --questions 100 --json > qa.json",
+    .options = options,
+    .run = run};
