@@ -1,0 +1,141 @@
+#include "kernels/compute.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "kernels/compute_internal.h"
+#include "kernels/cpu_features.h"
+
+typedef struct isa_row {
+    const wn_kernel_table *table;
+    bool present; /* on this machine */
+} isa_row;
+
+enum { N_ISAS = 3 };
+
+/* Best first. */
+static void list_isas(isa_row rows[N_ISAS])
+{
+    const wn_cpu_features f = wn_cpu_features_get();
+    rows[0] = (isa_row){&wn_kernels_avx512, f.avx512};
+    rows[1] = (isa_row){&wn_kernels_avx2, f.avx2};
+    rows[2] = (isa_row){&wn_kernels_ref, true};
+}
+
+static void describe_machine(const isa_row rows[N_ISAS], char *text, size_t cap)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < N_ISAS; i++)
+        if (rows[i].present && used < cap)
+            used += (size_t)snprintf(text + used, cap - used, "%s%s", used ? ", " : "",
+                                     rows[i].table->name);
+}
+
+static wn_status choose_isa(wn_compute *c, const char *wanted, wn_error *err)
+{
+    isa_row rows[N_ISAS];
+    char machine[64];
+    list_isas(rows);
+    describe_machine(rows, machine, sizeof machine);
+    const bool automatic = !wanted || !strcmp(wanted, "auto");
+    bool known = automatic;
+    for (size_t i = 0; i < N_ISAS && !c->kernels; i++) {
+        const bool named = !automatic && !strcmp(wanted, rows[i].table->name);
+        known = known || named;
+        if (rows[i].present && (automatic || named))
+            c->kernels = rows[i].table;
+    }
+    if (!known)
+        return wn_error_set(err, WN_INVALID,
+                            "instruction set \"%s\" is unknown: use auto, ref, avx2 or avx512",
+                            wanted);
+    if (!c->kernels)
+        return wn_error_set(err, WN_UNSUPPORTED,
+                            "instruction set %s is not on this machine, which has: %s", wanted,
+                            machine);
+    snprintf(c->reason, sizeof c->reason, "%s, %s; this machine has: %s", c->kernels->name,
+             automatic ? "the best one here" : "as asked for", machine);
+    return WN_OK;
+}
+
+static size_t scratch_bytes(const wn_kernel_table *k)
+{
+    size_t bytes = k->attention_scratch_bytes;
+    if (k->gemm) {
+        const size_t panel = WN_GEMM_NC * WN_GEMM_KC * k->gemm->element_bytes;
+        const size_t temp = k->gemm->nr * WN_GEMM_KC * sizeof(float);
+        bytes = bytes > panel + temp ? bytes : panel + temp;
+    }
+    return wn_size_div_up(bytes, 64) * 64;
+}
+
+static wn_status open_parts(wn_compute *c, const wn_compute_options *options, wn_error *err)
+{
+    WN_TRY(choose_isa(c, options->isa, err));
+    WN_TRY(wn_thread_pool_open(&c->pool, options->n_threads, err));
+    c->n_threads = wn_thread_pool_size(c->pool);
+    c->scratch_bytes = scratch_bytes(c->kernels);
+    c->scratch = wn_alloc_aligned(64, c->n_threads, c->scratch_bytes);
+    if (c->kernels->gemm)
+        c->strips = wn_alloc_aligned(64, WN_GEMM_MC * WN_GEMM_KS, c->kernels->gemm->element_bytes);
+    if (!c->scratch || (c->kernels->gemm && !c->strips))
+        return wn_error_set(err, WN_NO_MEMORY, "scratch of %zu threads does not fit in memory",
+                            c->n_threads);
+    return WN_OK;
+}
+
+wn_status wn_compute_open(wn_compute **out, const wn_compute_options *options, wn_error *err)
+{
+    const wn_compute_options defaults = {0};
+    wn_compute *c = wn_alloc(1, sizeof *c);
+    if (!c)
+        return wn_error_set(err, WN_NO_MEMORY, "compute context");
+    const wn_status status = open_parts(c, options ? options : &defaults, err);
+    if (status != WN_OK) {
+        wn_compute_close(c);
+        return status;
+    }
+    *out = c;
+    return WN_OK;
+}
+
+void wn_compute_close(wn_compute *c)
+{
+    if (!c)
+        return;
+    wn_thread_pool_close(c->pool);
+    free(c->strips);
+    free(c->scratch);
+    free(c);
+}
+
+const char *wn_compute_isa(const wn_compute *c)
+{
+    return c->kernels->name;
+}
+
+const char *wn_compute_reason(const wn_compute *c)
+{
+    return c->reason;
+}
+
+size_t wn_compute_n_threads(const wn_compute *c)
+{
+    return c->n_threads;
+}
+
+wn_thread_pool *wn_compute_pool(wn_compute *c)
+{
+    return c->pool;
+}
+
+void wn_compute_run(wn_compute *c, size_t n_units, wn_unit_fn body, void *ctx)
+{
+    if (n_units == 1)
+        body(ctx, 0, 0);
+    else if (n_units > 1)
+        wn_thread_pool_run(c->pool, n_units, body, ctx);
+}

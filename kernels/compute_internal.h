@@ -1,0 +1,41 @@
+/* The compute context from inside: for the drivers in this folder. */
+#ifndef WN_KERNELS_COMPUTE_INTERNAL_H
+#define WN_KERNELS_COMPUTE_INTERNAL_H
+
+#include "kernels/kernel_table.h"
+
+#define WN_GEMM_MC 504  /* rows of x packed at a time: a multiple of every table's mr */
+#define WN_GEMM_KS 2304 /* columns of x packed at a time: a multiple of WN_GEMM_KC */
+
+struct wn_compute {
+    const wn_kernel_table *kernels;
+    wn_thread_pool *pool;
+    size_t n_threads;
+    char reason[160];
+    uint8_t *strips;  /* packed rows of x: [MC / mr][KS][mr] elements; NULL without gemm */
+    uint8_t *scratch; /* n_threads pieces of scratch_bytes, 64-byte aligned */
+    size_t scratch_bytes;
+};
+
+/* F32 F16 BF16 and the block-quantised types. */
+bool wn_dtype_is_weight(wn_dtype type);
+
+/* Runs units 0 .. n - 1 over the pool; a single unit runs here, without waking anyone. */
+void wn_compute_run(wn_compute *c, size_t n_units, wn_unit_fn body, void *ctx);
+
+static inline uint8_t *wn_compute_scratch(const wn_compute *c, size_t worker)
+{
+    return c->scratch + worker * c->scratch_bytes;
+}
+
+static inline size_t wn_size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t wn_size_div_up(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
+#endif

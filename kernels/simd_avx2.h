@@ -1,0 +1,176 @@
+/* AVX2 + FMA + F16C vectors; see simd.h. */
+#ifndef WN_KERNELS_SIMD_AVX2_H
+#define WN_KERNELS_SIMD_AVX2_H
+#ifdef __AVX2__
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WN_LANES 8
+#define WN_MR 6 /* 12 accumulators, 2 columns, 1 broadcast of 16 registers */
+#define WN_TABLE_NAME "avx2"
+
+typedef __m256 vf;
+typedef __m256i vi;
+
+static inline __m256i vf_mask(size_t n)
+{
+    static const int32_t ones[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(const void *)(ones + 8 - n));
+}
+static inline vf vf_set1(float x)
+{
+    return _mm256_set1_ps(x);
+}
+static inline vf vf_zero(void)
+{
+    return _mm256_setzero_ps();
+}
+static inline vf vf_load(const float *p)
+{
+    return _mm256_loadu_ps(p);
+}
+static inline vf vf_load_n(const float *p, size_t n)
+{
+    return _mm256_maskload_ps(p, vf_mask(n));
+}
+static inline void vf_store(float *p, vf x)
+{
+    _mm256_storeu_ps(p, x);
+}
+static inline void vf_store_n(float *p, size_t n, vf x)
+{
+    _mm256_maskstore_ps(p, vf_mask(n), x);
+}
+static inline vf vf_add(vf a, vf b)
+{
+    return _mm256_add_ps(a, b);
+}
+static inline vf vf_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+static inline vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+static inline vf vf_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+static inline vf vf_fma(vf a, vf b, vf c) /* a b + c */
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+static inline vf vf_fnma(vf a, vf b, vf c) /* c - a b */
+{
+    return _mm256_fnmadd_ps(a, b, c);
+}
+static inline vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+static inline vf vf_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+static inline vf vf_abs(vf a)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a);
+}
+static inline vf vf_round(vf a) /* to nearest even */
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_select_negative(vf sign, vf negative, vf other)
+{
+    return _mm256_blendv_ps(other, negative, sign);
+}
+static inline float vf_sum(vf a)
+{
+    __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+static inline float vf_top(vf a)
+{
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
+}
+/* 2^n for whole n in -127 .. 127; -127 gives 0. */
+static inline vf vf_pow2(vf n)
+{
+    const vi biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
+
+static inline vi vi_load_u8(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+static inline vi vi_load_i8(const uint8_t *p)
+{
+    return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+}
+static inline vi vi_and(vi a, int bits)
+{
+    return _mm256_and_si256(a, _mm256_set1_epi32(bits));
+}
+static inline vi vi_or(vi a, vi b)
+{
+    return _mm256_or_si256(a, b);
+}
+static inline vi vi_sub(vi a, int b)
+{
+    return _mm256_sub_epi32(a, _mm256_set1_epi32(b));
+}
+#define vi_shift_right(a, bits) _mm256_srli_epi32((a), (bits))
+#define vi_shift_left(a, bits) _mm256_slli_epi32((a), (bits))
+static inline vf vi_to_f32(vi a)
+{
+    return _mm256_cvtepi32_ps(a);
+}
+static inline vf vf_load_f16(const uint8_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static inline vf vf_load_bf16(const uint8_t *p)
+{
+    const vi wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+static inline vf vf_unpack_pd(vf a, vf b, int high)
+{
+    const __m256d x = _mm256_castps_pd(a), y = _mm256_castps_pd(b);
+    return _mm256_castpd_ps(high ? _mm256_unpackhi_pd(x, y) : _mm256_unpacklo_pd(x, y));
+}
+
+/* 8 x 8 in place: pairs, quads, then 128-bit lanes. */
+static inline __attribute__((always_inline)) void vf_transpose(vf r[8])
+{
+    vf t[8];
+    WN_UNROLL
+    for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    WN_UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = vf_unpack_pd(t[i], t[i + 2], 0);
+        r[i + 1] = vf_unpack_pd(t[i], t[i + 2], 1);
+        r[i + 2] = vf_unpack_pd(t[i + 1], t[i + 3], 0);
+        r[i + 3] = vf_unpack_pd(t[i + 1], t[i + 3], 1);
+    }
+    WN_UNROLL
+    for (int j = 0; j < 4; j++) {
+        t[j] = r[j];
+        r[j] = _mm256_permute2f128_ps(t[j], r[4 + j], 0x20);
+        r[4 + j] = _mm256_permute2f128_ps(t[j], r[4 + j], 0x31);
+    }
+}
+
+#endif
+#endif
