@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Writes the seed inputs of tests/fuzz/corpus that are binary or easier made than typed.
+
+    python3 tests/fuzz/make_fuzz_corpus.py
+
+Standard library only. The files are valid and tiny, so that mutations of them reach deep. Inputs that
+people can write (HTML, Markdown, requests) lie in the corpus as they are, without a generator.
+"""
+import json
+import struct
+from pathlib import Path
+
+CORPUS = Path(__file__).resolve().parent / "corpus"
+
+
+def put(target, name, data):
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+# GGUF ---------------------------------------------------------------------------------------------
+U8, I8, U16, I16, U32, I32, F32, BOOL, STR, ARR, U64, I64, F64 = range(13)
+FORMATS = {U8: "<B", I8: "<b", U16: "<H", I16: "<h", U32: "<I", I32: "<i", F32: "<f", BOOL: "<B",
+           U64: "<Q", I64: "<q", F64: "<d"}
+
+
+def gguf_str(s):
+    b = s.encode() if isinstance(s, str) else s
+    return struct.pack("<Q", len(b)) + b
+
+
+def gguf_value(kind, value):
+    if kind == STR:
+        return gguf_str(value)
+    if kind == ARR:
+        item, values = value
+        return struct.pack("<IQ", item, len(values)) + b"".join(gguf_value(item, v) for v in values)
+    return struct.pack(FORMATS[kind], value)
+
+
+def gguf(keys, tensors, version=3, alignment=32):
+    """keys: (name, kind, value); tensors: (name, reversed shape, type, data)."""
+    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys))
+    for name, kind, value in keys:
+        out += gguf_str(name) + struct.pack("<I", kind) + gguf_value(kind, value)
+    offset, blob = 0, b""
+    for name, shape, dtype, data in tensors:
+        out += gguf_str(name) + struct.pack("<I", len(shape))
+        out += b"".join(struct.pack("<Q", n) for n in shape) + struct.pack("<IQ", dtype, offset)
+        data += bytes(-len(data) % alignment)
+        blob += data
+        offset += len(data)
+    return out + bytes(-len(out) % alignment) + blob
+
+
+TINY_TOKENS = ["<unk>", "<s>", "</s>", "a", "b", "c", "\u0120", "ab", "\u0120a", "\u00c3", "\u00a9"]
+TOKENIZER_KEYS = [
+    ("tokenizer.ggml.model", STR, "gpt2"),
+    ("tokenizer.ggml.pre", STR, "smollm"),
+    ("tokenizer.ggml.tokens", ARR, (STR, TINY_TOKENS)),
+    ("tokenizer.ggml.token_type", ARR, (I32, [3, 3, 3] + [1] * (len(TINY_TOKENS) - 3))),
+    ("tokenizer.ggml.merges", ARR, (STR, ["a b", "\u0120 a", "\u00c3 \u00a9"])),
+    ("tokenizer.ggml.bos_token_id", U32, 1),
+    ("tokenizer.ggml.eos_token_id", U32, 2),
+    ("tokenizer.ggml.add_bos_token", BOOL, 0),
+]
+
+
+def make_gguf():
+    scalars = [("k%d" % kind, kind, 1) for kind in FORMATS]
+    arrays = [("a%d" % kind, ARR, (kind, [0, 1])) for kind in FORMATS]
+    nested = [("nested", ARR, (ARR, [(STR, ["x", ""]), (U8, [1])]))]
+    put("gguf", "values.bin", gguf(scalars + arrays, []))
+    put("gguf", "nested_array.bin", gguf(nested, []))  # refused, and a way to recursion
+    put("gguf", "empty_v2.bin", gguf([], [], version=2))
+    blocks = {0: (4, 16), 1: (4, 8), 2: (32, 18), 3: (32, 20), 8: (32, 34), 12: (256, 144),
+              13: (256, 176), 14: (256, 210), 30: (4, 8)}
+    tensors = [("t%d" % t, (n, 1), t, bytes(size)) for t, (n, size) in blocks.items()]
+    put("gguf", "types.bin", gguf([("general.alignment", U32, 32)], tensors))
+    model = [("general.architecture", STR, "llama"), ("llama.block_count", U32, 1),
+             ("llama.embedding_length", U32, 32), ("llama.attention.head_count", U32, 2),
+             ("llama.attention.layer_norm_rms_epsilon", F32, 1e-5)]
+    put("gguf", "model.bin", gguf(model + TOKENIZER_KEYS, [("token_embd.weight", (32, 11), 8, bytes(34 * 11))]))
+
+
+# Safetensors --------------------------------------------------------------------------------------
+def safetensors(tensors, metadata=None):
+    header, offset, blob = {}, 0, b""
+    if metadata:
+        header["__metadata__"] = metadata
+    for name, dtype, shape, data in tensors:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, offset + len(data)]}
+        offset += len(data)
+        blob += data
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + blob
+
+
+def make_safetensors():
+    put("safetensors", "types.bin", safetensors([
+        ("f32", "F32", [2, 2], bytes(16)), ("f16", "F16", [3], bytes(6)), ("bf16", "BF16", [1, 1, 5], bytes(10)),
+        ("i32", "I32", [2], bytes(8)), ("i64", "I64", [1], bytes(8))], {"format": "pt"}))
+    put("safetensors", "empty.bin", safetensors([]))
+    put("safetensors", "scalar_and_none.bin", safetensors([
+        ("scalar", "F32", [], bytes(4)), ("none", "F32", [0, 4], b"")]))
+
+
+if __name__ == "__main__":
+    make_gguf()
+    make_safetensors()
+    for folder in sorted(CORPUS.iterdir()):
+        print(folder.name, sum(1 for _ in folder.iterdir()))
