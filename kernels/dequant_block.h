@@ -78,10 +78,13 @@ static inline void wn_kquant_scales(const uint8_t *head, float scale[8], float m
     const uint32_t c = wn_load_u32(head + 12); /* low 4 bits of scales 4-7 | of mins 4-7 */
     const uint32_t s[2] = {a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | ((a >> 2) & 0x30303030u)};
     const uint32_t m[2] = {b & 0x3f3f3f3fu, ((c >> 4) & 0x0f0f0f0fu) | ((b >> 2) & 0x30303030u)};
-    for (int i = 0; i < 8; i++) {
-        scale[i] = d * (float)((s[i / 4] >> (8 * (i % 4))) & 0xff);
-        min[i] = dmin * (float)((m[i / 4] >> (8 * (i % 4))) & 0xff);
-    }
+    uint8_t scale_byte[8], min_byte[8]; /* bytes, so that the loops below become vectors */
+    memcpy(scale_byte, s, sizeof scale_byte);
+    memcpy(min_byte, m, sizeof min_byte);
+    for (int i = 0; i < 8; i++)
+        scale[i] = d * (float)scale_byte[i];
+    for (int i = 0; i < 8; i++)
+        min[i] = dmin * (float)min_byte[i];
 }
 
 /* 32 elements: d f16, 32 x i8. */

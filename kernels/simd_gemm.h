@@ -7,10 +7,9 @@
 #ifndef WN_KERNELS_SIMD_GEMM_H
 #define WN_KERNELS_SIMD_GEMM_H
 
-#include "kernels/simd.h"
+#include "kernels/simd_weights.h"
 #ifdef WN_LANES
 
-#include "kernels/dequant_block.h"
 #include "kernels/kernel_table.h"
 
 _Static_assert(WN_GEMM_NC % WN_NR == 0 && WN_GEMM_KC % 16 == 0, "panels are whole slivers");
@@ -66,8 +65,8 @@ static void simd_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size
     for (size_t r = 0; r < (n_rows + WN_NR - 1) / WN_NR * WN_NR; r += WN_LANES) {
         const size_t n_here = r >= n_rows ? 0 : n_rows - r < WN_LANES ? n_rows - r : WN_LANES;
         for (size_t i = 0; i < n_here; i++)
-            wn_dequant_run(w->type, w->data + (row0 + r + i) * w->row_bytes + start,
-                           temp + i * WN_GEMM_KC, n_k);
+            weight_row_store(w->type, w->data + (row0 + r + i) * w->row_bytes + start, n_k,
+                             temp + i * WN_GEMM_KC);
         float *half = (float *)out + r / WN_NR * length * WN_NR + r % WN_NR;
         for (size_t k = 0; k < n_k; k += WN_LANES) {
             const size_t n = n_k - k < WN_LANES ? n_k - k : WN_LANES;
