@@ -1,0 +1,93 @@
+/* The forward pass of the Llama family, prefill and decode alike:
+ *   h = rmsnorm(x); q, k, v = h Wq^T + bq, ...; RoPE on q and k; x += attention(q, K, V) Wo^T
+ *   h = rmsnorm(x); x += (silu(h Wgate^T) * h Wup^T) Wdown^T
+ * f32 throughout; K and V of the new tokens are in the cache before attention reads it. */
+#include <math.h>
+#include <string.h>
+
+#include "generate/session_internal.h"
+
+/* Spreads new rows [n][n_kv_heads * head_dim] over the heads' own rows in the cache. */
+static void store_rows(const wn_session *s, float *const *cache, const float *rows, size_t n)
+{
+    const wn_model_config *c = &s->model->config;
+    size_t d = c->head_dim, stride = c->n_kv_heads * d;
+    for (size_t h = 0; h < c->n_kv_heads; h++)
+        for (size_t r = 0; r < n; r++)
+            memcpy(cache[h] + (s->length + r) * d, rows + r * stride + h * d, d * sizeof *rows);
+}
+
+static void attend(wn_session *s, size_t layer, size_t n)
+{
+    const wn_model_config *c = &s->model->config;
+    size_t first = layer * c->n_kv_heads, stride = c->n_heads * c->head_dim;
+    wn_attention_args a = {
+        .q = s->q,
+        .m = n,
+        .q_stride = stride,
+        .k = (const float *const *)(s->k + first),
+        .v = (const float *const *)(s->v + first),
+        .n_keys = s->length + n,
+        .n_heads = c->n_heads,
+        .n_kv_heads = c->n_kv_heads,
+        .head_dim = c->head_dim,
+        .causal = true,
+        .scale = 1.0f / sqrtf((float)c->head_dim),
+        .out = s->attended,
+        .out_stride = stride,
+    };
+    wn_attention(s->compute, &a);
+}
+
+static void attention_block(wn_session *s, size_t layer, size_t n)
+{
+    const wn_model *m = s->model;
+    const wn_model_config *c = &m->config;
+    const wn_layer *y = &m->layers[layer];
+    wn_compute *k = s->compute;
+    size_t q_stride = c->n_heads * c->head_dim, kv_stride = c->n_kv_heads * c->head_dim;
+    wn_rmsnorm(k, s->x, y->attn_norm, n, c->d_model, c->norm_eps, s->h);
+    wn_matmul(k, y->q, s->h, n, y->q_bias, s->q);
+    wn_matmul(k, y->k, s->h, n, y->k_bias, s->new_k);
+    wn_matmul(k, y->v, s->h, n, y->v_bias, s->new_v);
+    wn_rope(k, s->q, n, q_stride, c->n_heads, c->head_dim, s->length, m->inv_freq, c->rope_order);
+    wn_rope(k, s->new_k, n, kv_stride, c->n_kv_heads, c->head_dim, s->length, m->inv_freq,
+            c->rope_order);
+    store_rows(s, s->k + layer * c->n_kv_heads, s->new_k, n);
+    store_rows(s, s->v + layer * c->n_kv_heads, s->new_v, n);
+    attend(s, layer, n);
+    wn_matmul(k, y->o, s->attended, n, NULL, s->h);
+    wn_add(k, s->h, n * c->d_model, s->x);
+}
+
+static void ffn_block(wn_session *s, size_t layer, size_t n)
+{
+    const wn_model_config *c = &s->model->config;
+    const wn_layer *y = &s->model->layers[layer];
+    wn_compute *k = s->compute;
+    wn_rmsnorm(k, s->x, y->ffn_norm, n, c->d_model, c->norm_eps, s->h);
+    wn_matmul(k, y->gate, s->h, n, NULL, s->gate);
+    wn_matmul(k, y->up, s->h, n, NULL, s->up);
+    wn_silu_mul(k, s->gate, s->up, n * c->d_ff, s->gate);
+    wn_matmul(k, y->down, s->gate, n, NULL, s->h);
+    wn_add(k, s->h, n * c->d_model, s->x);
+}
+
+void wn_session_forward(wn_session *s, size_t n)
+{
+    const wn_model *m = s->model;
+    for (size_t r = 0; r < n; r++)
+        wn_matrix_row(m->embed, (size_t)s->ids[s->length + r], s->x + r * m->config.d_model);
+    for (size_t layer = 0; layer < m->config.n_layers; layer++) {
+        attention_block(s, layer, n);
+        ffn_block(s, layer, n);
+    }
+}
+
+void wn_session_project(wn_session *s, size_t first, size_t n, float *out)
+{
+    const wn_model *m = s->model;
+    size_t d = m->config.d_model;
+    wn_rmsnorm(s->compute, s->x + first * d, m->final_norm, n, d, m->config.norm_eps, s->h);
+    wn_matmul(s->compute, m->output, s->h, n, NULL, out);
+}

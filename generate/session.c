@@ -1,0 +1,204 @@
+#include "generate/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "generate/session_internal.h"
+
+#define DEFAULT_CHUNK 256
+#define ROW_ALIGNMENT 64 /* bytes; a cache line */
+
+static wn_status check_options(wn_session *s, const wn_session_options *options, wn_error *err)
+{
+    const wn_model_config *c = wn_model_config_of(s->model);
+    s->n_ctx = options->n_ctx ? options->n_ctx : c->n_ctx;
+    s->n_chunk = options->n_chunk ? options->n_chunk : DEFAULT_CHUNK;
+    if (s->n_ctx > c->n_ctx)
+        return wn_error_set(err, WN_INVALID, "n_ctx %zu is above the %zu positions that %s knows",
+                            s->n_ctx, c->n_ctx, wn_model_name(s->model));
+    if (s->n_chunk > s->n_ctx)
+        s->n_chunk = s->n_ctx;
+    return WN_OK;
+}
+
+/* K and V of every (layer, KV head): rows [n_ctx][head_dim], one after the other in one block.
+ * calloc behind wn_alloc gives pages that cost nothing until a token is written to them. */
+static wn_status carve_cache(wn_session *s, wn_error *err)
+{
+    const wn_model_config *c = wn_model_config_of(s->model);
+    size_t n_heads = c->n_layers * c->n_kv_heads, rows = 0, bytes = 0;
+    bool ok = wn_size_mul(s->n_ctx, c->head_dim, &rows) && wn_size_mul(rows, 2 * n_heads, &bytes) &&
+              wn_size_mul(bytes, sizeof(float), &bytes);
+    s->kv_bytes = bytes;
+    s->k = wn_alloc(n_heads, sizeof *s->k);
+    s->v = wn_alloc(n_heads, sizeof *s->v);
+    s->kv = ok && wn_size_add(bytes, ROW_ALIGNMENT, &bytes) ? wn_alloc(bytes, 1) : NULL;
+    if (!s->k || !s->v || !s->kv)
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for the KV cache of %zu tokens",
+                            s->n_ctx);
+    uintptr_t start = ((uintptr_t)s->kv + ROW_ALIGNMENT - 1) & ~(uintptr_t)(ROW_ALIGNMENT - 1);
+    for (size_t i = 0; i < n_heads; i++) {
+        s->k[i] = (float *)start + (2 * i) * rows;
+        s->v[i] = (float *)start + (2 * i + 1) * rows;
+    }
+    return WN_OK;
+}
+
+static wn_status carve_scratch(wn_session *s, wn_error *err)
+{
+    const wn_model_config *c = wn_model_config_of(s->model);
+    const struct {
+        float **place;
+        size_t rows, cols;
+    } table[] = {
+        {&s->x, s->n_chunk, c->d_model},
+        {&s->h, s->n_chunk, c->d_model},
+        {&s->q, s->n_chunk, c->n_heads * c->head_dim},
+        {&s->attended, s->n_chunk, c->n_heads * c->head_dim},
+        {&s->new_k, s->n_chunk, c->n_kv_heads * c->head_dim},
+        {&s->new_v, s->n_chunk, c->n_kv_heads * c->head_dim},
+        {&s->gate, s->n_chunk, c->d_ff},
+        {&s->up, s->n_chunk, c->d_ff},
+        {&s->logits, 1, c->n_vocab},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        size_t n = 0;
+        bool ok = wn_size_mul(table[i].rows, table[i].cols, &n);
+        *table[i].place = ok ? wn_alloc_aligned(ROW_ALIGNMENT, n, sizeof(float)) : NULL;
+        if (!*table[i].place)
+            return wn_error_set(err, WN_NO_MEMORY, "no memory for chunks of %zu tokens",
+                                s->n_chunk);
+    }
+    s->ids = wn_alloc(s->n_ctx, sizeof *s->ids);
+    return s->ids ? WN_OK : wn_error_set(err, WN_NO_MEMORY, "no memory for %zu ids", s->n_ctx);
+}
+
+wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
+                          const wn_session_options *options, wn_error *err)
+{
+    wn_session *s = wn_alloc(1, sizeof *s);
+    if (!s)
+        return wn_error_set(err, WN_NO_MEMORY, "session: out of memory");
+    s->model = m;
+    s->compute = c;
+    wn_status status = check_options(s, options, err);
+    if (status == WN_OK)
+        status = carve_cache(s, err);
+    if (status == WN_OK)
+        status = carve_scratch(s, err);
+    if (status != WN_OK) {
+        wn_session_close(s);
+        return status;
+    }
+    *out = s;
+    return WN_OK;
+}
+
+void wn_session_close(wn_session *s)
+{
+    if (!s)
+        return;
+    float *scratch[] = {s->x,     s->h,    s->q,  s->attended, s->new_k,
+                        s->new_v, s->gate, s->up, s->logits};
+    for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
+        free(scratch[i]);
+    free(s->k);
+    free(s->v);
+    free(s->kv);
+    free(s->ids);
+    free(s);
+}
+
+static wn_status check_ids(const wn_session *s, const int32_t *ids, size_t n, wn_error *err)
+{
+    size_t n_vocab = wn_model_config_of(s->model)->n_vocab;
+    if (n == 0)
+        return wn_error_set(err, WN_INVALID, "no tokens to append");
+    if (n > s->n_ctx - s->length)
+        return wn_error_set(err, WN_LIMIT, "%zu tokens do not fit: %zu of %zu are taken", n,
+                            s->length, s->n_ctx);
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= n_vocab)
+            return wn_error_set(err, WN_INVALID, "token %zu has id %d, the vocabulary %zu", i,
+                                ids[i], n_vocab);
+    return WN_OK;
+}
+
+/* Tokens of the next chunk: cut at absolute multiples of n_chunk, so that the cuts of a text do not
+ * depend on how it was handed in. */
+static size_t chunk_size(const wn_session *s, size_t n_left)
+{
+    size_t room = s->n_chunk - s->length % s->n_chunk;
+    return n_left < room ? n_left : room;
+}
+
+static void run_chunk(wn_session *s, const int32_t *ids, size_t n)
+{
+    memcpy(s->ids + s->length, ids, n * sizeof *ids);
+    wn_session_forward(s, n);
+    s->length += n;
+}
+
+wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
+                            void *progress_ctx, wn_error *err)
+{
+    WN_TRY(check_ids(s, ids, n, err));
+    for (size_t done = 0; done < n;) {
+        size_t m = chunk_size(s, n - done);
+        run_chunk(s, ids + done, m);
+        done += m;
+        if (done == n)
+            wn_session_project(s, m - 1, 1, s->logits);
+        wn_status status = progress ? progress(progress_ctx, done, n) : WN_OK;
+        if (status != WN_OK)
+            return wn_error_set(err, status, "stopped after %zu of %zu tokens", done, n);
+    }
+    return WN_OK;
+}
+
+wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t n, float *out,
+                                       wn_error *err)
+{
+    size_t n_vocab = wn_model_config_of(s->model)->n_vocab;
+    WN_TRY(check_ids(s, ids, n, err));
+    for (size_t done = 0; done < n;) {
+        size_t m = chunk_size(s, n - done);
+        run_chunk(s, ids + done, m);
+        wn_session_project(s, 0, m, out + done * n_vocab);
+        done += m;
+    }
+    memcpy(s->logits, out + (n - 1) * n_vocab, n_vocab * sizeof *out);
+    return WN_OK;
+}
+
+const float *wn_session_logits(const wn_session *s)
+{
+    return s->logits;
+}
+
+size_t wn_session_length(const wn_session *s)
+{
+    return s->length;
+}
+
+const int32_t *wn_session_ids(const wn_session *s)
+{
+    return s->ids;
+}
+
+void wn_session_truncate(wn_session *s, size_t n)
+{
+    if (n < s->length)
+        s->length = n;
+}
+
+size_t wn_session_capacity(const wn_session *s)
+{
+    return s->n_ctx;
+}
+
+size_t wn_session_kv_bytes(const wn_session *s)
+{
+    return s->kv_bytes;
+}

@@ -1,0 +1,225 @@
+/* Logits against Hugging Face transformers in float32: tests/golden/logits (generate.py). */
+#include "tests/test_support.h"
+
+#include <math.h>
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "generate/model_internal.h"
+#include "generate/session.h"
+#include "tests/unit/generate/random_checkpoint.h"
+
+#define GOLDEN_DIR WN_SOURCE_DIR "/tests/golden/logits/"
+#define MAX_ABS_ERROR 2e-3
+#define STEP 128 /* positions a call, so that successive appends are tested too */
+
+typedef struct golden {
+    size_t n, n_columns;
+    int32_t *ids, *columns;
+    wn_strbuf data;
+    const int32_t *argmax;
+    const float *max, *logsumexp, *logits; /* [n], [n], [n][n_columns] */
+} golden;
+
+static int32_t *read_ints(const json_t *array, size_t *n)
+{
+    *n = json_array_size(array);
+    int32_t *out = calloc(*n ? *n : 1, sizeof *out);
+    assert_non_null(out);
+    for (size_t i = 0; i < *n; i++)
+        out[i] = (int32_t)json_integer_value(json_array_get(array, i));
+    return out;
+}
+
+static void golden_load(golden *g, const char *name)
+{
+    char path[512];
+    json_t *json = NULL;
+    snprintf(path, sizeof path, GOLDEN_DIR "%s.json", name);
+    WN_ASSERT_OK(wn_json_load_file(&json, path, 1 << 20, err));
+    g->ids = read_ints(json_object_get(json, "ids"), &g->n);
+    g->columns = read_ints(json_object_get(json, "columns"), &g->n_columns);
+    json_decref(json);
+    snprintf(path, sizeof path, GOLDEN_DIR "%s.bin", name);
+    WN_ASSERT_OK(wn_fs_read(&g->data, path, 1 << 24, err));
+    assert_int_equal(g->data.len, g->n * (3 + g->n_columns) * 4);
+    g->argmax = (const int32_t *)(const void *)g->data.data;
+    g->max = (const float *)(g->argmax + g->n);
+    g->logsumexp = g->max + g->n;
+    g->logits = g->logsumexp + g->n;
+}
+
+static void golden_free(golden *g)
+{
+    free(g->ids);
+    free(g->columns);
+    wn_strbuf_free(&g->data);
+}
+
+typedef struct difference {
+    double max_abs;
+    size_t n_argmax; /* positions with another arg max */
+} difference;
+
+static void widen(difference *d, double got, double expected)
+{
+    double e = fabs(got - expected);
+    if (!(e <= d->max_abs)) /* a NaN counts */
+        d->max_abs = e;
+}
+
+static void compare_row(difference *d, const golden *g, size_t at, const float *row, size_t n_vocab)
+{
+    size_t best = 0;
+    double sum = 0;
+    for (size_t i = 1; i < n_vocab; i++)
+        if (row[i] > row[best])
+            best = i;
+    for (size_t i = 0; i < n_vocab; i++)
+        sum += exp((double)row[i] - (double)row[best]);
+    if ((int32_t)best != g->argmax[at])
+        d->n_argmax++;
+    widen(d, (double)row[best], (double)g->max[at]);
+    widen(d, (double)row[best] + log(sum), (double)g->logsumexp[at]);
+    for (size_t i = 0; i < g->n_columns; i++)
+        widen(d, (double)row[g->columns[i]], (double)g->logits[at * g->n_columns + i]);
+}
+
+/* Runs the golden's ids through the model at path. */
+static difference run(const char *path, const golden *g)
+{
+    difference d = {0};
+    wn_compute *c = NULL;
+    wn_model *m = NULL;
+    wn_session *s = NULL;
+    WN_ASSERT_OK(wn_compute_open(&c, &(wn_compute_options){0}, err));
+    WN_ASSERT_OK(wn_model_open_weights(&m, c, path, err));
+    WN_ASSERT_OK(
+        wn_session_open(&s, m, c, &(wn_session_options){.n_ctx = g->n, .n_chunk = 96}, err));
+    size_t n_vocab = wn_model_config_of(m)->n_vocab;
+    float *logits = malloc(STEP * n_vocab * sizeof *logits);
+    assert_non_null(logits);
+    for (size_t at = 0; at < g->n; at += STEP) {
+        size_t n = g->n - at < STEP ? g->n - at : STEP;
+        WN_ASSERT_OK(wn_session_append_all_logits(s, g->ids + at, n, logits, err));
+        for (size_t i = 0; i < n; i++)
+            compare_row(&d, g, at + i, logits + i * n_vocab, n_vocab);
+    }
+    free(logits);
+    wn_session_close(s);
+    wn_model_close(m);
+    wn_compute_close(c);
+    return d;
+}
+
+static void assert_agrees(const char *name, const char *path, const golden *g)
+{
+    difference d = run(path, g);
+    printf("%s: %zu positions, max abs error %.2e, %zu other arg max\n", name, g->n, d.max_abs,
+           d.n_argmax);
+    assert_true(g->n >= 512);
+    assert_true(d.max_abs <= MAX_ABS_ERROR);
+    assert_int_equal(d.n_argmax, 0);
+}
+
+static void check_real(const char *name, const char *file)
+{
+    char path[512];
+    golden g = {0};
+    wn_test_model_path(path, sizeof path, file);
+    WN_NEED_FILE(path);
+    golden_load(&g, name);
+    assert_agrees(name, path, &g);
+    golden_free(&g);
+}
+
+static void test_smollm2(void **state)
+{
+    (void)state;
+    check_real("smollm2-135m", "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
+}
+
+static void test_qwen2(void **state)
+{
+    (void)state;
+    check_real("qwen2.5-1.5b", "qwen2.5-1.5b/Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf");
+}
+
+/* Random checkpoints of the Llama 3.2 shapes ------------------------------------------------------
+ */
+
+#define COMMON_CONFIG                                                                              \
+    "\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_act\":\"silu\","   \
+    "\"intermediate_size\":8192,\"max_position_embeddings\":131072,\"num_hidden_layers\":2,"       \
+    "\"num_key_value_heads\":8,\"rms_norm_eps\":1e-05,\"vocab_size\":4096,\"attention_bias\":"     \
+    "false,\"mlp_bias\":false"
+#define LLAMA3_NUMBERS                                                                             \
+    "\"factor\":32.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"                            \
+    "\"original_max_position_embeddings\":8192"
+
+/* 1B: tied, bf16, one file, the field names of the published checkpoint. */
+#define CONFIG_1B                                                                                  \
+    "{" COMMON_CONFIG ",\"hidden_size\":2048,\"num_attention_heads\":32,\"head_dim\":64,"          \
+    "\"tie_word_embeddings\":true,\"rope_theta\":500000.0,\"rope_scaling\":{\"rope_type\":"        \
+    "\"llama3\"," LLAMA3_NUMBERS "}}"
+/* 3B: untied, f16, two shards, the field names of transformers 5, head_dim left out. */
+#define CONFIG_3B                                                                                  \
+    "{" COMMON_CONFIG ",\"hidden_size\":3072,\"num_attention_heads\":24,"                          \
+    "\"tie_word_embeddings\":false,\"rope_parameters\":{\"rope_theta\":500000.0,\"rope_type\":"    \
+    "\"llama3\"," LLAMA3_NUMBERS "}}"
+
+static char dir[] = "/tmp/wn_test_logits_XXXXXX";
+
+static int make_dir(void **state)
+{
+    (void)state;
+    memcpy(dir + sizeof dir - 7, "XXXXXX", 6);
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    return wn_fs_remove_tree(dir, NULL) == WN_OK ? 0 : -1;
+}
+
+static void test_random_llama_1b(void **state)
+{
+    (void)state;
+    static const checkpoint_shape shape = {2, 2048, 2048, 512, 8192, 4096, true, CHECKPOINT_BF16};
+    golden g = {0};
+    golden_load(&g, "llama3.2-1b-random");
+    write_checkpoint(dir, &shape, CONFIG_1B, false);
+    assert_agrees("llama3.2-1b-random", dir, &g);
+
+    /* the oracle notices when the scaling is left out */
+    char path[128];
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    write_text_file(path, "{" COMMON_CONFIG ",\"hidden_size\":2048,\"num_attention_heads\":32,"
+                          "\"tie_word_embeddings\":true,\"rope_theta\":500000.0}");
+    difference d = run(dir, &g);
+    assert_true(d.max_abs > 20 * MAX_ABS_ERROR);
+    golden_free(&g);
+}
+
+static void test_random_llama_3b(void **state)
+{
+    (void)state;
+    static const checkpoint_shape shape = {2, 3072, 3072, 1024, 8192, 4096, false, CHECKPOINT_F16};
+    golden g = {0};
+    golden_load(&g, "llama3.2-3b-random");
+    write_checkpoint(dir, &shape, CONFIG_3B, true);
+    assert_agrees("llama3.2-3b-random", dir, &g);
+    golden_free(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_smollm2),
+        cmocka_unit_test_setup_teardown(test_random_llama_1b, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(test_random_llama_3b, make_dir, remove_dir),
+        cmocka_unit_test(test_qwen2),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
