@@ -33,8 +33,8 @@ void wn_log(wn_log_level level, const char *room, const char *format, ...)
     va_end(args);
     if (more > 0)
         n += (size_t)more < sizeof line - n - 1 ? (size_t)more : sizeof line - n - 2;
-    for (size_t i = 0; i < n; i++) /* one call, one line */
-        if (line[i] == '\n' || line[i] == '\r')
+    for (size_t i = 0; i < n; i++) /* one call, one line, and no orders to a terminal */
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F)
             line[i] = ' ';
     line[n++] = '\n';
     ssize_t written = write(log_fd, line, n);

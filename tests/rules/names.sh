@@ -48,7 +48,7 @@ forbid() { # pattern, reason, excepted files (regular expression), rooms...
 libraries="base kernels index generate retrieve ingest"
 # A sandboxed one-shot worker and the program's main file end processes: that is their purpose.
 forbid '(exit|abort|quick_exit)\(' 'only api/main.c may end the process' 'api/main\.c' $libraries api
-forbid '_[eE]xit\(' 'only a forked worker may end its process' 'ingest/(worker|sandbox|[a-z]+_worker|[a-z]+_sandbox)[a-z_]*\.c|api/main\.c' $libraries api
+forbid '_[eE]xit\(' 'only a forked worker may end its process' 'ingest/parse_zygote\.c|api/main\.c' $libraries api
 forbid '(secure_)?getenv\(' 'the environment is read in base/options.c and api only' 'base/options\.c' $libraries
 forbid '(v?printf|puts|putchar|perror)\(' 'library code never prints' 'none' $libraries
 forbid '(v?fprintf|fputs|fputc|fwrite|dprintf)\([^;]*(stdout|stderr|STDOUT_FILENO|STDERR_FILENO)' 'library code never prints' 'none' $libraries
