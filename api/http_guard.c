@@ -177,9 +177,10 @@ static bool follows(const char *s, size_t len, size_t gap, const char *next)
 bool wn_http_head_is_contiguous(const wn_http_head *head, size_t head_bytes)
 {
     const char *start = head->method, *end = start + head_bytes;
-    if (!follows(start, strlen(start), 1, head->target))
+    if (!follows(start, strlen(start), 1, head->target_at))
         return false;
-    if (!follows(head->target, strlen(head->target), 1, head->version))
+    /* The library has unescaped the target in place since: only its length is still known. */
+    if (!follows(head->target_at, strlen(head->target), 1, head->version))
         return false;
     const char *last = head->version;
     size_t last_len = strlen(last);

@@ -28,9 +28,10 @@ typedef struct wn_http_field {
 } wn_http_field;
 
 typedef struct wn_http_head {
-    const char *method;  /* as received; case matters */
-    const char *target;  /* the request target before unescaping */
-    const char *version; /* "HTTP/1.1" */
+    const char *method;    /* as received; case matters */
+    const char *target;    /* a copy of the request target before unescaping */
+    const char *target_at; /* where the target begins in the library's buffer */
+    const char *version;   /* "HTTP/1.1" */
     const wn_http_field *fields;
     size_t n_fields;
     bool too_many_fields;
