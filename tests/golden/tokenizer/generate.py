@@ -8,12 +8,14 @@ import hashlib
 import json
 import os
 import random
+import re
 import struct
 import sys
 import unicodedata
 from importlib.metadata import version
 
 import gguf
+import jinja2.sandbox
 import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
@@ -236,6 +238,62 @@ def small_json():
     write_ids("small.specials.ids", [ids_of(tok, s, True) for s in strings])
 
 
+# Conversations --------------------------------------------------------------------------------------
+
+# What Llama 3.2's published template renders without tools.
+LLAMA3_TEMPLATE = """{{- bos_token + "<|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n" }}
+{{- "Today Date: 26 Jul 2024\n\n" }}
+{%- for message in messages %}
+    {%- if loop.first and message.role == "system" %}
+        {{- message.content | trim + "<|eot_id|>" }}
+    {%- else %}
+        {{- "<|eot_id|>" if loop.first else "" }}
+        {{- "<|start_header_id|>" + message.role + "<|end_header_id|>\n\n" + message.content | trim + "<|eot_id|>" }}
+    {%- endif %}
+{%- endfor %}
+{{- "<|start_header_id|>assistant<|end_header_id|>\n\n" if add_generation_prompt else "" }}"""
+
+
+def conversations(n, seed):
+    r = random.Random(seed)
+    names = ["<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|start_header_id|>", "<|endoftext|>", "<tool_call>"]
+    edges = ["", "", "", " ", "\n", "\n\n", "  ", "\t", "\u3000", "\x1c", "\x85", "\ufeff", "\u0301"]
+    out = [[{"role": "user", "content": "Hi"}], [{"role": "system", "content": ""}, {"role": "user", "content": ""}],
+           [{"role": "assistant", "content": "first"}, {"role": "system", "content": " late system "}]]
+    for _ in range(n):
+        roles = (["system"] if r.random() < 0.5 else []) + ["user", "assistant"] * r.randint(1, 3)
+        roles = roles[: r.randint(1, len(roles))]
+        out.append([])
+        for role in roles:
+            parts = [r.choice(ATOMS)(r) if r.random() < 0.8 else r.choice(names) for _ in range(r.randint(1, 8))]
+            out[-1].append({"role": role, "content": r.choice(edges) + "".join(parts).replace("\0", "") + r.choice(edges)})
+    return out
+
+
+def chat_ids(tok, template, messages, prompt):
+    """Ids of the rendered conversation; special tokens that a content names stay text."""
+    mark = "\U000f1234"  # breaks names inside contents until the template's own tokens are found
+    cut = lambda s: s.replace("<", "<" + mark)
+    env = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    text = env.from_string(template).render(
+        messages=[{**m, "content": cut(m["content"])} for m in messages], bos_token="<|begin_of_text|>", add_generation_prompt=prompt)
+    ids = []
+    for part in re.split(r"(<\|[a-z_]+\|>)", text):
+        if re.fullmatch(r"<\|[a-z_]+\|>", part):
+            ids.append(tok.token_to_id(part))
+        elif part:
+            ids += ids_of(tok, part.replace(mark, ""))
+    return ids
+
+
+def write_chats(toks, templates):
+    chats = conversations(200, 4)
+    with open(os.path.join(HERE, "chats.json"), "w") as f:
+        json.dump(chats, f, ensure_ascii=True, indent=0)
+    for name, template in templates.items():
+        write_ids(f"chats.{name}.ids", [chat_ids(toks[name], template, m, p) for m in chats for p in (False, True)])
+
+
 def main():
     smollm2, smollm2_template = from_gguf(os.path.join(MODELS, "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf"), digits_then_gpt2())
     qwen2, qwen2_template = from_gguf(os.path.join(MODELS, "qwen2.5-1.5b/Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf"),
@@ -261,6 +319,7 @@ def main():
     print("NFC of unicodedata differs from the library's in", sum(a != b for a, b in zip(nfc, library)), "strings")
     write_strings("random.nfc", library)
     small_json()
+    write_chats(toks, {"llama3": LLAMA3_TEMPLATE, "smollm2": smollm2_template, "qwen2": qwen2_template})
     real_texts(toks)
     print("tokenizers", tokenizers.__version__, "gguf", version("gguf"), "python", sys.version.split()[0])
 
