@@ -6,5 +6,18 @@ set_source_files_properties(kernels/kernels_avx2.c PROPERTIES COMPILE_OPTIONS "$
 set_source_files_properties(kernels/kernels_avx512.c PROPERTIES COMPILE_OPTIONS "${WN_AVX512_FLAGS}")
 
 if(WN_CUDA)
+    if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+        find_program(CMAKE_CUDA_COMPILER nvcc HINTS ENV CUDA_HOME /usr/local/cuda PATH_SUFFIXES bin)
+    endif()
+    set(WN_CUDA_ARCHITECTURES 80 89 90 100 120 CACHE STRING "Compute capabilities to compile for")
+    set(CMAKE_CUDA_ARCHITECTURES ${WN_CUDA_ARCHITECTURES})
+    set(CMAKE_CUDA_STANDARD 17)
     enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    target_sources(wn_kernels PRIVATE kernels/cuda_attention.cu kernels/cuda_rows.cu
+        kernels/cuda_weights.cu)
+    target_compile_options(wn_kernels PRIVATE
+        "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall>")
+    set_target_properties(wn_kernels PROPERTIES CUDA_ARCHITECTURES "${WN_CUDA_ARCHITECTURES}")
+    target_link_libraries(wn_kernels PUBLIC CUDA::cudart_static)
 endif()
