@@ -37,15 +37,25 @@ static inline int8_t random_bytes_next(random_bytes *r)
     return k;
 }
 
-static inline float random_weight(const char *name, int8_t k)
+/* gain: a power of two for all but the norms; small models need larger weights. */
+static inline float random_weight(const char *name, int8_t k, float gain)
 {
     if (strstr(name, "norm"))
         return 1.0f + (float)(k >> 2) / 64.0f;
     if (strstr(name, "embed"))
-        return (float)k * 0x1p-9f;
+        return (float)k * 0x1p-9f * gain;
     if (strstr(name, "lm_head"))
-        return (float)k * 0x1p-10f;
-    return (float)k * (strstr(name, "q_proj") || strstr(name, "k_proj") ? 0x1p-11f : 0x1p-12f);
+        return (float)k * 0x1p-10f * gain;
+    bool qk = strstr(name, "q_proj") || strstr(name, "k_proj");
+    return (float)k * (qk ? 0x1p-11f : 0x1p-12f) * gain;
+}
+
+/* The first n weights of the tensor. */
+static inline void random_floats(const char *name, float gain, float *out, size_t n)
+{
+    random_bytes r = random_bytes_of(name);
+    for (size_t i = 0; i < n; i++)
+        out[i] = random_weight(name, random_bytes_next(&r), gain);
 }
 
 /* Exact: the weights have at most 8 significant bits and exponents that f16 holds. */
@@ -65,6 +75,7 @@ typedef struct checkpoint_tensor {
     char name[96];
     size_t rows, cols; /* rows 0: a vector */
     checkpoint_dtype dtype;
+    float gain;
 } checkpoint_tensor;
 
 static inline size_t checkpoint_elements(const checkpoint_tensor *t)
@@ -82,7 +93,7 @@ static inline void write_random_tensor(FILE *f, const checkpoint_tensor *t)
     for (size_t done = 0; done < n;) {
         size_t m = n - done < BATCH ? n - done : BATCH;
         for (size_t i = 0; i < m; i++) {
-            float w = random_weight(t->name, random_bytes_next(&r));
+            float w = random_weight(t->name, random_bytes_next(&r), t->gain);
             if (t->dtype == CHECKPOINT_F32)
                 memcpy(&words[i], &w, sizeof w);
             else
@@ -130,6 +141,8 @@ typedef struct checkpoint_shape {
     size_t n_layers, d_model, q_dim, kv_dim, d_ff, n_vocab;
     bool tied;
     checkpoint_dtype dtype; /* of the layers' matrices */
+    bool qkv_bias;
+    float gain; /* 0 = 1 */
 } checkpoint_shape;
 
 enum { CHECKPOINT_MAX_TENSORS = 64 };
@@ -149,18 +162,27 @@ static inline size_t checkpoint_tensors(const checkpoint_shape *s,
         {"mlp.down_proj", s->d_model, s->d_ff},
     };
     size_t n = 0;
-    t[n++] =
-        (checkpoint_tensor){"model.embed_tokens.weight", s->n_vocab, s->d_model, CHECKPOINT_BF16};
+    t[n++] = (checkpoint_tensor){"model.embed_tokens.weight", s->n_vocab, s->d_model,
+                                 CHECKPOINT_BF16, 0};
     for (size_t l = 0; l < s->n_layers; l++)
         for (size_t i = 0; i < sizeof layer / sizeof layer[0]; i++) {
             t[n] = (checkpoint_tensor){"", layer[i].rows, layer[i].cols,
-                                       layer[i].rows ? s->dtype : CHECKPOINT_F32};
+                                       layer[i].rows ? s->dtype : CHECKPOINT_F32, 0};
             snprintf(t[n].name, sizeof t[n].name, "model.layers.%zu.%s.weight", l, layer[i].name);
             n++;
         }
-    t[n++] = (checkpoint_tensor){"model.norm.weight", 0, s->d_model, CHECKPOINT_F32};
+    for (size_t l = 0; s->qkv_bias && l < s->n_layers; l++)
+        for (int i = 0; i < 3; i++) {
+            t[n] = (checkpoint_tensor){"", 0, i ? s->kv_dim : s->q_dim, CHECKPOINT_F32, 0};
+            snprintf(t[n].name, sizeof t[n].name, "model.layers.%zu.self_attn.%c_proj.bias", l,
+                     "qkv"[i]);
+            n++;
+        }
+    t[n++] = (checkpoint_tensor){"model.norm.weight", 0, s->d_model, CHECKPOINT_F32, 0};
     if (!s->tied)
-        t[n++] = (checkpoint_tensor){"lm_head.weight", s->n_vocab, s->d_model, CHECKPOINT_BF16};
+        t[n++] = (checkpoint_tensor){"lm_head.weight", s->n_vocab, s->d_model, CHECKPOINT_BF16, 0};
+    for (size_t i = 0; i < n; i++)
+        t[i].gain = s->gain == 0 ? 1 : s->gain;
     return n;
 }
 

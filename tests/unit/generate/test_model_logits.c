@@ -186,7 +186,8 @@ static int remove_dir(void **state)
 static void test_random_llama_1b(void **state)
 {
     (void)state;
-    static const checkpoint_shape shape = {2, 2048, 2048, 512, 8192, 4096, true, CHECKPOINT_BF16};
+    static const checkpoint_shape shape = {
+        2, 2048, 2048, 512, 8192, 4096, true, CHECKPOINT_BF16, false, 1};
     golden g = {0};
     golden_load(&g, "llama3.2-1b-random");
     write_checkpoint(dir, &shape, CONFIG_1B, false);
@@ -205,7 +206,8 @@ static void test_random_llama_1b(void **state)
 static void test_random_llama_3b(void **state)
 {
     (void)state;
-    static const checkpoint_shape shape = {2, 3072, 3072, 1024, 8192, 4096, false, CHECKPOINT_F16};
+    static const checkpoint_shape shape = {2,    3072,  3072,           1024,  8192,
+                                           4096, false, CHECKPOINT_F16, false, 1};
     golden g = {0};
     golden_load(&g, "llama3.2-3b-random");
     write_checkpoint(dir, &shape, CONFIG_3B, true);
