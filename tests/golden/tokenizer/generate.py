@@ -294,7 +294,23 @@ def write_chats(toks, templates):
         write_ids(f"chats.{name}.ids", [chat_ids(toks[name], template, m, p) for m in chats for p in (False, True)])
 
 
+def unicode_properties():
+    """Members of each property (count, SHA-256 of them as little-endian uint32), and of each mapping the
+    SHA-256 of its UTF-8 results for all code points but surrogates, one after the other."""
+    sys.path.insert(0, os.path.join(HERE, "../../../base"))
+    import unicode_tables as tables
+    from tokenizers import normalizers as N
+    with open(os.path.join(HERE, "unicode.tsv"), "w") as f:
+        for name, members in tables.properties(set())[:-1]:
+            packed = struct.pack(f"<{len(members)}I", *sorted(members))
+            f.write(f"{name}\t{len(members)}\t{hashlib.sha256(packed).hexdigest()}\n")
+        for name, step in (("lower", N.Lowercase()), ("nfd", N.NFD()), ("nfc", N.NFC())):
+            text = "".join(step.normalize_str(chr(c)) for c in tables.ALL)
+            f.write(f"{name}\t{len(text)}\t{hashlib.sha256(text.encode()).hexdigest()}\n")
+
+
 def main():
+    unicode_properties()
     smollm2, smollm2_template = from_gguf(os.path.join(MODELS, "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf"), digits_then_gpt2())
     qwen2, qwen2_template = from_gguf(os.path.join(MODELS, "qwen2.5-1.5b/Qwen2.5-Coder-1.5B-Instruct-Q4_K_M.gguf"),
                                       split_then_bytes(QWEN2), normalizers.NFC())
