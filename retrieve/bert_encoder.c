@@ -1,0 +1,225 @@
+/* Forward pass of a BERT encoder (bert_encoder.h).
+ * Post-norm transformer: x = LN(x + attention(x)); x = LN(x + W2 gelu(W1 x)). */
+#include "retrieve/bert_encoder.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "retrieve/bert_weights.h"
+
+/* Rows of activations that are worth one pass: enough to feed all cores, small enough that a
+ * layer's activations (rows x d_ff) stay near the caches. */
+#define PACK_ROWS 512
+#define MAX_SCRATCH_FLOATS ((size_t)1 << 28) /* 1 GiB: a hostile config.json ends here */
+/* Short packs are filled up with zero rows past the GEMV limit, so that every product runs the same
+ * kernel and a text's bits do not depend on its neighbours. */
+#define MIN_ROWS (WN_MATMUL_GEMV_MAX + 1)
+
+struct wn_bert_encoder {
+    wn_compute *c;
+    wn_bert_config config;
+    wn_bert_weights weights;
+    size_t capacity;
+    /* Scratch, rows = capacity rounded up to MIN_ROWS. */
+    float *x, *qkv, *mixed, *proj, *hidden;
+    float *heads; /* K then V of one sequence: 2 x [n_heads][max_tokens][head_dim] */
+    const float **k_rows, **v_rows;
+    double *sum; /* [d], of pooling */
+};
+
+static wn_status alloc_scratch(wn_bert_encoder *e, wn_error *err)
+{
+    const wn_bert_config *g = &e->config;
+    size_t d = g->d_model;
+    e->capacity = g->max_tokens > PACK_ROWS ? g->max_tokens : PACK_ROWS;
+    if (e->capacity > MAX_SCRATCH_FLOATS / (8 * d + g->d_ff))
+        return wn_error_set(err, WN_LIMIT,
+                            "config.json: %zu positions of hidden_size %zu and intermediate_size "
+                            "%zu need too much memory",
+                            e->capacity, d, g->d_ff);
+    e->x = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
+    e->qkv = wn_alloc_aligned(64, e->capacity, 3 * d * sizeof(float));
+    e->mixed = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
+    e->proj = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
+    e->hidden = wn_alloc_aligned(64, e->capacity, g->d_ff * sizeof(float));
+    e->heads = wn_alloc_aligned(64, g->max_tokens, 2 * d * sizeof(float));
+    e->sum = wn_alloc(d, sizeof *e->sum);
+    e->k_rows = wn_alloc(g->n_heads, sizeof *e->k_rows);
+    e->v_rows = wn_alloc(g->n_heads, sizeof *e->v_rows);
+    if (!e->x || !e->qkv || !e->mixed || !e->proj || !e->hidden || !e->heads || !e->sum ||
+        !e->k_rows || !e->v_rows)
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for the encoder's scratch");
+    for (size_t h = 0; h < g->n_heads; h++) {
+        e->k_rows[h] = e->heads + h * g->max_tokens * g->head_dim;
+        e->v_rows[h] = e->k_rows[h] + g->max_tokens * d;
+    }
+    return WN_OK;
+}
+
+wn_status wn_bert_encoder_open(wn_bert_encoder **out, wn_compute *c, const char *dir,
+                               const wn_bert_config *config, wn_error *err)
+{
+    wn_status status = WN_OK;
+    wn_bert_encoder *e = wn_alloc(1, sizeof *e);
+    if (!e)
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for the encoder");
+    e->c = c;
+    e->config = *config;
+    WN_TRY_OUT(wn_bert_weights_load(&e->weights, c, dir, config, err));
+    WN_TRY_OUT(alloc_scratch(e, err));
+    *out = e;
+    return WN_OK;
+out:
+    wn_bert_encoder_close(e);
+    return status;
+}
+
+void wn_bert_encoder_close(wn_bert_encoder *e)
+{
+    if (!e)
+        return;
+    float *floats[] = {e->x, e->qkv, e->mixed, e->proj, e->hidden, e->heads};
+    for (size_t j = 0; j < sizeof floats / sizeof floats[0]; j++)
+        free(floats[j]);
+    free(e->sum);
+    free(e->k_rows);
+    free(e->v_rows);
+    wn_bert_weights_free(&e->weights);
+    free(e);
+}
+
+size_t wn_bert_encoder_capacity(const wn_bert_encoder *e)
+{
+    return e->capacity;
+}
+
+wn_status wn_bert_encoder_hash(const wn_bert_encoder *e, wn_sha256 *h, wn_error *err)
+{
+    for (size_t i = 0; i < wn_safetensors_n_tensors(e->weights.file); i++) {
+        const wn_tensor *t = wn_safetensors_tensor_at(e->weights.file, i);
+        char head[256];
+        int len = snprintf(head, sizeof head, "%s %s %d %zu %zu %zu %zu %zu\n", t->name,
+                           wn_dtype_name(t->dtype), t->n_dims, t->shape[0], t->shape[1],
+                           t->shape[2], t->shape[3], t->bytes);
+        WN_TRY(wn_sha256_add(h, head, len < (int)sizeof head ? (size_t)len : sizeof head - 1, err));
+        WN_TRY(wn_sha256_add(h, t->data, t->bytes, err));
+    }
+    return WN_OK;
+}
+
+/* ---- forward ---- */
+
+static void embed_tokens(wn_bert_encoder *e, const int32_t *ids, const size_t *lens, size_t n)
+{
+    size_t d = e->config.d_model, row_bytes = 0, row = 0;
+    wn_dtype_bytes(e->weights.words->dtype, d, &row_bytes);
+    for (size_t s = 0; s < n; s++) {
+        for (size_t pos = 0; pos < lens[s]; pos++, row++) {
+            assert(ids[row] >= 0 && (size_t)ids[row] < e->config.n_vocab);
+            float *x = e->x + row * d;
+            wn_dequantize(e->weights.words->dtype,
+                          (const char *)e->weights.words->data + (size_t)ids[row] * row_bytes, x,
+                          d);
+            for (size_t j = 0; j < d; j++)
+                x[j] += e->weights.positions[pos * d + j];
+        }
+    }
+}
+
+/* K and V of one sequence, rows of the packed product, to one block of rows per head. */
+static void split_heads(wn_bert_encoder *e, const float *qkv, size_t len)
+{
+    size_t d = e->config.d_model, dh = e->config.head_dim;
+    for (size_t h = 0; h < e->config.n_heads; h++) {
+        float *k = e->heads + h * e->config.max_tokens * dh;
+        float *v = k + e->config.max_tokens * d;
+        for (size_t i = 0; i < len; i++) {
+            memcpy(k + i * dh, qkv + i * 3 * d + d + h * dh, dh * sizeof(float));
+            memcpy(v + i * dh, qkv + i * 3 * d + 2 * d + h * dh, dh * sizeof(float));
+        }
+    }
+}
+
+static void attend(wn_bert_encoder *e, const size_t *lens, size_t n)
+{
+    const wn_bert_config *g = &e->config;
+    size_t d = g->d_model, row = 0;
+    for (size_t s = 0; s < n; row += lens[s++]) {
+        const float *qkv = e->qkv + row * 3 * d;
+        split_heads(e, qkv, lens[s]);
+        wn_attention(e->c, &(wn_attention_args){.q = qkv,
+                                                .m = lens[s],
+                                                .q_stride = 3 * d,
+                                                .k = e->k_rows,
+                                                .v = e->v_rows,
+                                                .n_keys = lens[s],
+                                                .n_heads = g->n_heads,
+                                                .n_kv_heads = g->n_heads,
+                                                .head_dim = g->head_dim,
+                                                .scale = 1.0f / sqrtf((float)g->head_dim),
+                                                .out = e->mixed + row * d,
+                                                .out_stride = d});
+    }
+}
+
+static void run_layer(wn_bert_encoder *e, const wn_bert_layer *l, const size_t *lens, size_t n,
+                      size_t rows)
+{
+    size_t d = e->config.d_model, f = e->config.d_ff;
+    float eps = e->config.norm_eps;
+    wn_matmul(e->c, l->qkv, e->x, rows, l->qkv_bias, e->qkv);
+    attend(e, lens, n);
+    wn_matmul(e->c, l->attn_out, e->mixed, rows, l->attn_out_bias, e->proj);
+    wn_add(e->c, e->proj, rows * d, e->x);
+    wn_layernorm(e->c, e->x, l->attn_norm_w, l->attn_norm_b, rows, d, eps, e->x);
+    wn_matmul(e->c, l->up, e->x, rows, l->up_bias, e->hidden);
+    wn_gelu_erf(e->c, e->hidden, rows * f, e->hidden);
+    wn_matmul(e->c, l->down, e->hidden, rows, l->down_bias, e->proj);
+    wn_add(e->c, e->proj, rows * d, e->x);
+    wn_layernorm(e->c, e->x, l->ffn_norm_w, l->ffn_norm_b, rows, d, eps, e->x);
+}
+
+/* Mean over all tokens (or the first token alone), then L2, summed in double. */
+static void pool(const wn_bert_encoder *e, const float *x, size_t len, float *out)
+{
+    size_t d = e->config.d_model, n = e->config.pooling == WN_BERT_POOL_CLS ? 1 : len;
+    double norm = 0;
+    memset(e->sum, 0, d * sizeof *e->sum);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < d; j++)
+            e->sum[j] += (double)x[i * d + j];
+    for (size_t j = 0; j < d; j++) {
+        e->sum[j] /= (double)n;
+        norm += e->sum[j] * e->sum[j];
+    }
+    double scale = 1.0 / fmax(sqrt(norm), 1e-12);
+    for (size_t j = 0; j < d; j++)
+        out[j] = (float)(e->sum[j] * scale);
+}
+
+void wn_bert_encoder_encode(wn_bert_encoder *e, const int32_t *ids, const size_t *lens, size_t n,
+                            float *out)
+{
+    size_t d = e->config.d_model, total = 0;
+    for (size_t s = 0; s < n; s++) {
+        assert(lens[s] > 0 && lens[s] <= e->config.max_tokens);
+        total += lens[s];
+    }
+    assert(total <= e->capacity);
+    if (n == 0)
+        return;
+    size_t rows = total < MIN_ROWS ? MIN_ROWS : total;
+    memset(e->x + total * d, 0, (rows - total) * d * sizeof(float));
+    memset(e->mixed + total * d, 0, (rows - total) * d * sizeof(float));
+    embed_tokens(e, ids, lens, n);
+    wn_layernorm(e->c, e->x, e->weights.norm_w, e->weights.norm_b, rows, d, e->config.norm_eps,
+                 e->x);
+    for (size_t i = 0; i < e->config.n_layers; i++)
+        run_layer(e, &e->weights.layers[i], lens, n, rows);
+    for (size_t s = 0, row = 0; s < n; row += lens[s++])
+        pool(e, e->x + row * d, lens[s], out + s * d);
+}
