@@ -6,13 +6,14 @@
 #include "api/qa_eval.h"
 #include "api/terminal.h"
 #include "base/fs.h"
-#include "retrieve/ir_eval.h"
 
 static const wn_option options[] = {
     {"beir", WN_OPT_STR, NULL, 0, 0, "DIR",
      "retrieval: folder with corpus.jsonl, queries.jsonl and qrels.tsv (BEIR's layout)"},
     {"run-files", WN_OPT_STR, NULL, 0, 0, "DIR",
      "retrieval: write each leg's ranking there, in TREC's run format"},
+    {"vector-cache", WN_OPT_STR, NULL, 0, 0, "FILE",
+     "retrieval: keep the vectors there, so that the next run need not embed again"},
     {"qa", WN_OPT_STR, NULL, 0, 0, "DIR", "qa: folder with passages.jsonl and qa.jsonl"},
     {"questions", WN_OPT_INT, "100", 0, 1000000, "N",
      "qa: size of the fixed, evenly spaced sample; 0 = all"},
@@ -27,6 +28,48 @@ static const wn_option options[] = {
 static wn_status show_progress(void *ctx, uint64_t done, uint64_t total)
 {
     wn_progress_bar(ctx, done, total, false, "");
+    return WN_OK;
+}
+
+static wn_status eval_retrieval(wn_cli *cli, wn_error *err)
+{
+    const wn_options *co = cli->options;
+    const char *dir = wn_options_str(co, "beir");
+    if (!dir)
+        return wn_error_set(err, WN_INVALID, "eval retrieval needs --beir DIR");
+    wn_service *service = NULL;
+    WN_TRY(wn_cli_service(cli, &service, err));
+    wn_ir_eval_options o = WN_IR_EVAL_DEFAULTS;
+    o.vector_cache = wn_options_str(co, "vector-cache");
+    o.run_dir = wn_options_str(co, "run-files");
+    if (wn_options_is_set(co, "vector-weight")) {
+        o.fusion.vector_weight = wn_options_num(co, "vector-weight");
+        o.fusion.text_weight = 1 - o.fusion.vector_weight;
+    }
+    o.progress = show_progress;
+    o.progress_ctx = "Measuring";
+    wn_ir_report report = {0};
+    WN_TRY(wn_service_eval_retrieval(service, dir, &o, &report, err));
+    json_t *rows = json_array();
+    if (!cli->json)
+        wn_out("%s: %zu documents, %zu queries\nleg      nDCG@10  recall@100   MRR@10      MAP  "
+               "ms/query\n",
+               dir, report.n_documents, report.n_queries);
+    for (size_t i = 0; i < report.n_rows; i++) {
+        const wn_ir_eval_row *r = &report.rows[i];
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:I}", "leg", r->leg,
+                                        "ndcg_10", r->mean.ndcg, "recall_100", r->mean.recall,
+                                        "mrr_10", r->mean.mrr, "map", r->mean.map, "ms_per_query",
+                                        r->ms_per_query, "queries", (json_int_t)report.n_queries));
+        if (!cli->json)
+            wn_out("%-8s %7.4f %11.4f %8.4f %8.4f %9.2f\n", r->leg, r->mean.ndcg, r->mean.recall,
+                   r->mean.mrr, r->mean.map, r->ms_per_query);
+    }
+    if (cli->json)
+        wn_cli_print_json(json_pack("{s:s, s:I, s:O}", "set", dir, "documents",
+                                    (json_int_t)report.n_documents, "rows", rows));
+    json_decref(rows);
     return WN_OK;
 }
 
@@ -97,7 +140,7 @@ static int run(wn_cli *cli, wn_error *err)
     const char *verb = cli->argc == 1 ? cli->argv[0] : "";
     wn_status status = WN_OK;
     if (strcmp(verb, "retrieval") == 0)
-        status = wn_cli_eval_retrieval(cli, err);
+        status = eval_retrieval(cli, err);
     else if (strcmp(verb, "qa") == 0)
         status = eval_qa(cli, err);
     else
@@ -114,7 +157,8 @@ const wn_command wn_cli_eval = {
             "of passages and counts\nanswers that hold a gold string and citations of the gold "
             "passage, with the gold passage given\nbeside it as the oracle.\n\n"
             "--json prints one object with a `rows` array. retrieval: leg, ndcg_10, recall_100, "
-            "mrr_10, map,\nqueries. qa: passages (retrieved or gold), questions, contains, f1, "
+            "mrr_10, map,\nms_per_query, queries. qa: passages (retrieved or gold), questions, "
+            "contains, f1, "
             "retrieved, cited, first_cited,\nno_citation, no_answer (shares), prefill_ms, "
             "decode_ms, prompt_tokens, completion_tokens (means);\nand `questions`, one object "
             "each.\n\nexamples:\n"

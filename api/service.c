@@ -61,6 +61,7 @@ void wn_service_close(wn_service *s)
         free(s->corpora);
         s->corpora = next;
     }
+    wn_parse_pool_close(s->parsers);
     wn_session_close(s->session);
     wn_model_close(s->model);
     wn_embedder_close(s->embedder);

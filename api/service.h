@@ -17,6 +17,7 @@
 #include "generate/answer.h"
 #include "index/corpus_set.h"
 #include "ingest/ingest.h"
+#include "retrieve/ir_eval.h"
 #include "retrieve/retriever.h"
 
 typedef struct wn_service wn_service;
@@ -62,6 +63,11 @@ wn_status wn_service_ingest_options(wn_service *s, wn_corpus *c, wn_ingest_optio
 
 wn_status wn_service_search(wn_service *s, wn_corpus *c, const char *question, size_t len,
                             const wn_search_options *options, wn_search_result *out, wn_error *err);
+
+/* Search quality on a BEIR folder, with the service's embedder (retrieve/ir_eval.h). */
+wn_status wn_service_eval_retrieval(wn_service *s, const char *dir,
+                                    const wn_ir_eval_options *options, wn_ir_report *report,
+                                    wn_error *err);
 
 typedef struct wn_ask {
     const char *corpus;

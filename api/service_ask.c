@@ -33,7 +33,6 @@ wn_status wn_service_ingest_options(wn_service *s, wn_corpus *c, wn_ingest_optio
     o->embed_ctx = s;
     o->count_tokens = count_tokens;
     o->count_ctx = s;
-    o->pdfium_path = wn_fs_exists(s->pdfium) ? s->pdfium : NULL;
     return WN_OK;
 }
 
@@ -41,11 +40,24 @@ wn_status wn_service_search(wn_service *s, wn_corpus *c, const char *question, s
                             const wn_search_options *options, wn_search_result *out, wn_error *err)
 {
     wn_embedder *e = NULL;
+    float *query = NULL;
+    size_t dim = 0;
+    double start = wn_clock_ms();
     pthread_mutex_lock(&s->embed_lock);
     wn_status status = wn_service_embedder_locked(s, &e, err);
-    if (status == WN_OK)
-        status = wn_retrieve(c, e, question, len, options, out, err);
+    if (status == WN_OK) {
+        dim = wn_embedder_dim(e);
+        query = wn_alloc(dim, sizeof *query);
+        status = query ? wn_embedder_embed(e, WN_EMBED_QUERY, &question, &len, 1, query, err)
+                       : wn_error_set(err, WN_NO_MEMORY, "search: out of memory");
+    }
     pthread_mutex_unlock(&s->embed_lock);
+    double embed_ms = wn_clock_ms() - start;
+    if (status == WN_OK)
+        status = wn_retrieve_embedded(c, query, dim, question, len, options, out, err);
+    if (status == WN_OK)
+        out->embed_ms = embed_ms;
+    free(query);
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "api/service.h"
+#include "ingest/parse_worker.h"
 
 /* One open corpus. Readers share an entry that stays open (its vector index is warm); the writer's
  * entry is closed with its last release, which frees the lock for other processes. */
@@ -21,7 +22,7 @@ struct wn_service {
     char *pdfium; /* path of libpdfium.so, whether it is there or not */
     size_t n_threads, n_ctx;
 
-    pthread_mutex_t lock; /* the corpora list and lazy loading */
+    pthread_mutex_t lock; /* the corpora list, lazy loading, parsers */
     open_corpus *corpora;
 
     wn_compute *compute; /* of the generator: used by the engine worker alone */
@@ -31,6 +32,8 @@ struct wn_service {
     pthread_mutex_t embed_lock; /* the embedder and its compute context */
     wn_compute *embed_compute;
     wn_embedder *embedder;
+
+    wn_parse_pool *parsers; /* one worker process for all ingestion; made when first needed */
 };
 
 /* The session of the generator, made when first needed; engine worker only. */
