@@ -30,11 +30,13 @@ typedef struct wn_ingest_event {
     const char *path;
     wn_ingest_outcome outcome;
     int64_t document_id; /* 0 unless stored */
-    const char *message; /* why, for FAILED and SKIPPED; "" otherwise */
+    const char *message; /* why, for FAILED and SKIPPED; of which file, for DUPLICATE; else "" */
     size_t files_done, files_total, passages_done;
     double seconds; /* since the start */
 } wn_ingest_event;
 typedef void (*wn_ingest_event_fn)(void *ctx, const wn_ingest_event *event);
+
+struct wn_parse_pool; /* parse_worker.h */
 
 typedef struct wn_ingest_options {
     wn_corpus *corpus;
@@ -47,9 +49,14 @@ typedef struct wn_ingest_options {
     size_t overlap_tokens;   /* of neighbouring passages; SIZE_MAX = default 30 */
     const char *attributes;  /* JSON object put on every document; NULL = {} */
     const char *pdfium_path; /* libpdfium.so; NULL: PDF is WN_UNSUPPORTED with what to install */
-    size_t max_file_bytes;   /* 0 = 64 MiB */
-    wn_ingest_event_fn on_event; /* may be NULL; called on the calling thread */
+    struct wn_parse_pool *parsers; /* borrowed; NULL: a worker is started for this call (main() must
+                                      serve it, see parse_worker.h), with pdfium_path */
+    size_t max_file_bytes;         /* 0 = 64 MiB */
+    wn_ingest_event_fn on_event;   /* may be NULL; called on the calling thread */
     void *event_ctx;
+    wn_progress_fn on_passages; /* may be NULL: after each batch, passages embedded of those cut so
+                                   far, all files of the call together; may stop the work */
+    void *passages_ctx;
     const atomic_bool *cancel; /* may be NULL; checked between files and batches */
 } wn_ingest_options;
 

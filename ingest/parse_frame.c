@@ -117,17 +117,23 @@ static wn_status read_blocks(const frame_parts *p, wn_parsed_doc *doc, wn_error 
     return WN_OK;
 }
 
-/* The parser's own error, made safe to show: one line, a status that a parser may give. */
+/* The statuses that a parser may give; it has no word about anything but its file. */
+static wn_status parser_status(uint32_t status)
+{
+    if (status == WN_NO_MEMORY)
+        return WN_LIMIT;
+    return status == WN_UNSUPPORTED || status == WN_LIMIT ? (wn_status)status : WN_FORMAT;
+}
+
+/* The parser's own error, made safe to show: one line. */
 static wn_status forward_failure(const frame_parts *p, wn_error *err)
 {
-    wn_status status = (wn_status)p->header.status;
-    if (p->header.status > WN_INTERNAL || !string_valid(p->title, p->header.title_bytes) ||
-        p->header.title_bytes > sizeof err->text)
+    if (!string_valid(p->title, p->header.title_bytes) || p->header.title_bytes > sizeof err->text)
         return corrupt(err, "error text");
     for (const char *c = p->title; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7F)
             return corrupt(err, "error text");
-    return wn_error_set(err, status, "%s", p->title);
+    return wn_error_set(err, parser_status(p->header.status), "%s", p->title);
 }
 
 wn_status wn_frame_decode(char *frame, size_t len, wn_parsed_doc *out, wn_error *err)
