@@ -97,6 +97,10 @@ wn_status wn_corpus_document(wn_corpus *c, int64_t id, bool with_text, wn_docume
 wn_status wn_corpus_document_by_path(wn_corpus *c, const char *path, wn_document_record *out,
                                      wn_error *err); /* WN_NOT_FOUND; without text */
 void wn_document_record_free(wn_document_record *r);
+/* Bytes [start, end) of a document's text, on character borders; *out is a new string. WN_INVALID
+ * when they are not inside it. */
+wn_status wn_corpus_text(wn_corpus *c, int64_t document_id, size_t start, size_t end, char **out,
+                         wn_error *err);
 /* Documents with id > after (< after when descending; 0 = from the start), at most limit. */
 typedef wn_status (*wn_document_visit_fn)(void *ctx, const wn_document *doc, wn_error *err);
 wn_status wn_corpus_list(wn_corpus *c, int64_t after, size_t limit, bool descending,
@@ -129,7 +133,8 @@ typedef struct wn_index_hit {
     float score; /* text: -bm25 (higher is better); vector: cosine */
 } wn_index_hit;
 
-/* Restricts both legs to documents; NULL = all. Called with document ids. */
+/* Restricts both legs to documents; NULL = all. Called with document ids, while a search holds a
+ * connection: it must not call the corpus. */
 typedef bool (*wn_document_filter_fn)(void *ctx, int64_t document_id);
 
 /* Any UTF-8 question is valid: it is split into words, each quoted, joined by OR; words in more

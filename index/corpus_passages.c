@@ -124,3 +124,26 @@ wn_status wn_corpus_passage_at(wn_corpus *c, int64_t document_id, int ordinal,
 {
     return find(c, WN_SQL_PASSAGE_AT, document_id, ordinal, out, err);
 }
+
+wn_status wn_corpus_text(wn_corpus *c, int64_t document_id, size_t start, size_t end, char **out,
+                         wn_error *err)
+{
+    *out = NULL;
+    if (start > end || end > INT32_MAX)
+        return wn_error_set(err, WN_INVALID, "document %lld: bytes %zu to %zu",
+                            (long long)document_id, start, end);
+    wn_corpus_db *db = NULL;
+    char *text = wn_alloc(end - start + 1, 1);
+    if (!text)
+        return no_memory(err);
+    wn_status status = wn_reader_borrow(c->readers, &db, err);
+    if (status == WN_OK)
+        status = read_span(db, document_id, (int64_t)start, (int64_t)end, text, err);
+    wn_reader_return(c->readers, db);
+    if (status != WN_OK) {
+        free(text);
+        return status;
+    }
+    *out = text;
+    return WN_OK;
+}

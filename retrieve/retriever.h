@@ -55,6 +55,11 @@ typedef struct wn_search_result {
 
 wn_status wn_retrieve(wn_corpus *corpus, wn_embedder *embedder, const char *question, size_t len,
                       const wn_search_options *options, wn_search_result *out, wn_error *err);
+/* As wn_retrieve with the question's vector at hand, f32 [dim], L2 = 1 (NULL: keyword search only),
+ * so that no embedder is held meanwhile. Any thread. */
+wn_status wn_retrieve_embedded(wn_corpus *corpus, const float *query, size_t dim,
+                               const char *question, size_t len, const wn_search_options *options,
+                               wn_search_result *out, wn_error *err);
 void wn_search_result_free(wn_search_result *r);
 
 #endif
