@@ -177,6 +177,19 @@ wn_status wn_tokenizer_finish(wn_tokenizer *t, const char *name, wn_error *err)
     return hash_tokenizer(t, err);
 }
 
+wn_status wn_tokenizer_hand_over(wn_tokenizer *t, wn_status status, const char *path,
+                                 wn_tokenizer **out, wn_error *err)
+{
+    if (status == WN_OK) {
+        *out = t;
+        return WN_OK;
+    }
+    if (err && strncmp(err->text, path, strlen(path)) != 0)
+        wn_error_prefix(err, path);
+    wn_tokenizer_close(t);
+    return status;
+}
+
 static bool valid_id(const wn_tokenizer *t, int32_t id)
 {
     return id >= 0 && (size_t)id < t->vocab.n;

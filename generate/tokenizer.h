@@ -5,7 +5,10 @@
  *     wn_token_decoder d = {0}; wn_token_decoder_push(&d, t, id, &buf); // UTF-8 safe streaming
  *
  * Any byte string is accepted and round-trips: a malformed byte is one character that is no letter,
- * number or space. Immutable after open: any thread.
+ * number or space. Two exceptions, both as the `tokenizers` library has them: Qwen2 brings text to
+ * NFC first (its published tokenizer does, and so do we for GGUF files that do not say it), and
+ * bytes that a vocabulary lacks are dropped (SmolLM2: rare control characters and bytes outside
+ * UTF-8). Immutable after open: any thread.
  */
 #ifndef WN_GENERATE_TOKENIZER_H
 #define WN_GENERATE_TOKENIZER_H

@@ -176,10 +176,5 @@ wn_status wn_tokenizer_from_gguf(wn_tokenizer **out, const wn_gguf *g, wn_error 
         status = read_specials(t, g, add_bos, err);
     if (status == WN_OK)
         status = wn_tokenizer_finish(t, wn_gguf_path(g), err);
-    if (status != WN_OK) {
-        wn_tokenizer_close(t);
-        return status;
-    }
-    *out = t;
-    return WN_OK;
+    return wn_tokenizer_hand_over(t, status, wn_gguf_path(g), out, err);
 }

@@ -42,4 +42,9 @@ wn_status wn_tokenizer_add_pattern(wn_tokenizer *t, bool normalised, const char 
 /* After the vocabulary and the merges are in: end tokens by name, checks, fingerprint. */
 wn_status wn_tokenizer_finish(wn_tokenizer *t, const char *name, wn_error *err);
 
+/* End of a loader: hands t over to *out, or closes it and sees to it that the error names the file.
+ */
+wn_status wn_tokenizer_hand_over(wn_tokenizer *t, wn_status status, const char *path,
+                                 wn_tokenizer **out, wn_error *err);
+
 #endif

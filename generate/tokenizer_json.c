@@ -219,12 +219,5 @@ wn_status wn_tokenizer_from_json(wn_tokenizer **out, const char *path, wn_error 
     wn_status status =
         t ? load(t, &j, err) : wn_error_set(err, WN_NO_MEMORY, "%s: out of memory", path);
     json_decref(j.root);
-    if (status != WN_OK) {
-        if (err && strncmp(err->text, path, strlen(path)) != 0)
-            wn_error_prefix(err, path);
-        wn_tokenizer_close(t);
-        return status;
-    }
-    *out = t;
-    return WN_OK;
+    return wn_tokenizer_hand_over(t, status, path, out, err);
 }

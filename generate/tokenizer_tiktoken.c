@@ -193,10 +193,5 @@ wn_status wn_tokenizer_from_tiktoken(wn_tokenizer **out, const char *path, wn_er
     wn_status status =
         t ? load(t, &r, err) : wn_error_set(err, WN_NO_MEMORY, "%s: out of memory", path);
     wn_file_map_close(&r.map);
-    if (status != WN_OK) {
-        wn_tokenizer_close(t);
-        return status;
-    }
-    *out = t;
-    return WN_OK;
+    return wn_tokenizer_hand_over(t, status, path, out, err);
 }
