@@ -23,11 +23,22 @@ static size_t count_tokens(void *service, const char *text, size_t len)
     return wn_embedder_count_tokens(s->embedder, text, len); /* immutable: no lock */
 }
 
+static wn_status parsers_of(wn_service *s, wn_parse_pool **out, wn_error *err)
+{
+    pthread_mutex_lock(&s->lock);
+    wn_parse_options po = {.pdfium_path = wn_fs_exists(s->pdfium) ? s->pdfium : NULL};
+    wn_status status = s->parsers ? WN_OK : wn_parse_pool_open(&s->parsers, &po, err);
+    *out = s->parsers;
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
+
 wn_status wn_service_ingest_options(wn_service *s, wn_corpus *c, wn_ingest_options *o,
                                     wn_error *err)
 {
     const char *name = NULL;
     WN_TRY(wn_service_embedder_info(s, &name, &o->dim, err));
+    WN_TRY(parsers_of(s, &o->parsers, err));
     o->corpus = c;
     o->embed = wn_service_embed;
     o->embed_ctx = s;
