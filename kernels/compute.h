@@ -82,7 +82,8 @@ void wn_rope(wn_compute *c, float *x, size_t m, size_t stride, size_t n_heads, s
  *   q [m][q_stride] with heads at h * head_dim; out likewise with out_stride
  *   k, v: array of n_kv_heads pointers, each to rows [n_keys][head_dim] contiguous
  * Query r sees keys 0 .. n_keys - m + r (the last m keys are the queries' own) when causal, all
- * otherwise (encoder). scale multiplies q.k. Query head h reads KV head h / (n_heads / n_kv_heads).
+ * otherwise (encoder); head_dim <= 256; an empty list of keys gives 0. scale multiplies q.k. Query
+ * head h reads KV head h / (n_heads / n_kv_heads).
  */
 typedef struct wn_attention_args {
     const float *q;

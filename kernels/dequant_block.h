@@ -67,24 +67,30 @@ static inline float wn_f16_to_f32(uint16_t h)
 #endif
 }
 
-/* The 6-bit scales and mins of Q4_K and Q5_K: 8 + 8 numbers in 12 bytes, made f32 and multiplied
- * with the block's d and dmin. head: d f16, dmin f16, 12 bytes. */
+/* The 6-bit scales and mins of Q4_K and Q5_K, 8 + 8 numbers in 12 bytes after two f16, as bytes:
+ * number i is byte i from below. */
+static inline void wn_kquant_scale_bytes(const uint8_t *head, uint64_t *scales, uint64_t *mins)
+{
+    const uint32_t a = wn_load_u32(head + 4);  /* low 6 bits: scales 0-3; high 2: of scales 4-7 */
+    const uint32_t b = wn_load_u32(head + 8);  /* the same for the mins */
+    const uint32_t c = wn_load_u32(head + 12); /* low 4 bits of scales 4-7 | of mins 4-7 */
+    const uint32_t s_high = (c & 0x0f0f0f0fu) | ((a >> 2) & 0x30303030u);
+    const uint32_t m_high = ((c >> 4) & 0x0f0f0f0fu) | ((b >> 2) & 0x30303030u);
+    *scales = (a & 0x3f3f3f3fu) | (uint64_t)s_high << 32;
+    *mins = (b & 0x3f3f3f3fu) | (uint64_t)m_high << 32;
+}
+
+/* The same made f32 and multiplied with the block's d and dmin. head: d f16, dmin f16, 12 bytes. */
 static inline void wn_kquant_scales(const uint8_t *head, float scale[8], float min[8])
 {
     const float d = wn_f16_to_f32(wn_load_u16(head));
     const float dmin = wn_f16_to_f32(wn_load_u16(head + 2));
-    const uint32_t a = wn_load_u32(head + 4);  /* low 6 bits: scales 0-3; high 2: of scales 4-7 */
-    const uint32_t b = wn_load_u32(head + 8);  /* the same for the mins */
-    const uint32_t c = wn_load_u32(head + 12); /* low 4 bits of scales 4-7 | of mins 4-7 */
-    const uint32_t s[2] = {a & 0x3f3f3f3fu, (c & 0x0f0f0f0fu) | ((a >> 2) & 0x30303030u)};
-    const uint32_t m[2] = {b & 0x3f3f3f3fu, ((c >> 4) & 0x0f0f0f0fu) | ((b >> 2) & 0x30303030u)};
-    uint8_t scale_byte[8], min_byte[8]; /* bytes, so that the loops below become vectors */
-    memcpy(scale_byte, s, sizeof scale_byte);
-    memcpy(min_byte, m, sizeof min_byte);
-    for (int i = 0; i < 8; i++)
-        scale[i] = d * (float)scale_byte[i];
-    for (int i = 0; i < 8; i++)
-        min[i] = dmin * (float)min_byte[i];
+    uint64_t scales = 0, mins = 0;
+    wn_kquant_scale_bytes(head, &scales, &mins);
+    for (int i = 0; i < 8; i++) {
+        scale[i] = d * (float)(scales >> (8 * i) & 0xff);
+        min[i] = dmin * (float)(mins >> (8 * i) & 0xff);
+    }
 }
 
 /* 32 elements: d f16, 32 x i8. */

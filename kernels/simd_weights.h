@@ -118,15 +118,39 @@ WN_WEIGHT_ROW(Q4_1)
                     wn_f16_to_f32(wn_load_u16(b + 2)), m);
 }
 
+/* 8 bytes times f, as f32 to memory: from there a broadcast is one load. Both instruction sets have
+ * 256-bit vectors; left to the compiler these conversions become scalar ones. */
+WN_INLINE void scale_u8(uint64_t bytes, float f, float out[8])
+{
+    const __m256i wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes));
+    _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_set1_ps(f), _mm256_cvtepi32_ps(wide)));
+}
+
+WN_INLINE void scale_i8(const uint8_t *bytes, float f, float out[8])
+{
+    const __m128i narrow = _mm_loadl_epi64((const __m128i *)(const void *)bytes);
+    const __m256 values = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(narrow));
+    _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_set1_ps(f), values));
+}
+
+/* As wn_kquant_scales, with the mins negated. */
+WN_INLINE void kquant_scales(const uint8_t *head, float scale[8], float minus_min[8])
+{
+    uint64_t scale_bytes = 0, min_bytes = 0;
+    wn_kquant_scale_bytes(head, &scale_bytes, &min_bytes);
+    scale_u8(scale_bytes, wn_f16_to_f32(wn_load_u16(head)), scale);
+    scale_u8(min_bytes, -wn_f16_to_f32(wn_load_u16(head + 2)), minus_min);
+}
+
 /* Each 32 bytes: low nibbles are one sub-block of 32, high nibbles the next. */
 WN_WEIGHT_ROW(Q4_K)
 {
     for (size_t k = 0; k < n; k += WN_QK, b += 144) {
-        float scale[8], min[8];
-        wn_kquant_scales(b, scale, min);
+        float scale[8], minus_min[8];
+        kquant_scales(b, scale, minus_min);
         for (size_t j = 0; j < 4; j++) {
             const vf s0 = vf_set1(scale[2 * j]), s1 = vf_set1(scale[2 * j + 1]);
-            const vf m0 = vf_set1(-min[2 * j]), m1 = vf_set1(-min[2 * j + 1]);
+            const vf m0 = vf_set1(minus_min[2 * j]), m1 = vf_set1(minus_min[2 * j + 1]);
             const uint8_t *q = b + 16 + 32 * j;
             WN_UNROLL
             for (size_t i = 0; i < 32; i += WN_NR) {
@@ -142,36 +166,36 @@ WN_WEIGHT_ROW(Q4_K)
 
 /* LANES elements of sub-block 2 j + odd of Q5_K. */
 WN_INLINE vf q5_k_vector(const uint8_t *low, const uint8_t *high, const int j, const int odd,
-                         float scale, float min)
+                         float scale, float minus_min)
 {
     const vi l = vi_load_u8(low), h = vi_load_u8(high);
     const vi four = odd ? vi_shift_right(l, 4) : vi_and(l, 15);
     const vi fifth = vi_shift_left(vi_and(vi_shift_right(h, 2 * j + odd), 1), 4);
-    return vf_fma(vf_set1(scale), vi_to_f32(vi_or(four, fifth)), vf_set1(-min));
+    return vf_fma(vf_set1(scale), vi_to_f32(vi_or(four, fifth)), vf_set1(minus_min));
 }
 
 WN_INLINE void q5_k_pair(const weight_sink *s, size_t k, const uint8_t *low, const uint8_t *high,
-                         const int j, const float *scale, const float *min, const int m)
+                         const int j, const float *scale, const float *minus_min, const int m)
 {
     WN_UNROLL
     for (int odd = 0; odd < 2; odd++)
         for (size_t i = 0; i < 32; i += WN_NR)
-            sink_put(
-                s, k + 32 * (size_t)odd + i,
-                q5_k_vector(low + i, high + i, j, odd, scale[odd], min[odd]),
-                q5_k_vector(low + i + WN_LANES, high + i + WN_LANES, j, odd, scale[odd], min[odd]),
-                m);
+            sink_put(s, k + 32 * (size_t)odd + i,
+                     q5_k_vector(low + i, high + i, j, odd, scale[odd], minus_min[odd]),
+                     q5_k_vector(low + i + WN_LANES, high + i + WN_LANES, j, odd, scale[odd],
+                                 minus_min[odd]),
+                     m);
 }
 
 WN_WEIGHT_ROW(Q5_K)
 {
     for (size_t k = 0; k < n; k += WN_QK, b += 176) {
-        float scale[8], min[8];
-        wn_kquant_scales(b, scale, min);
-        q5_k_pair(s, k, b + 48, b + 16, 0, scale, min, m);
-        q5_k_pair(s, k + 64, b + 80, b + 16, 1, scale + 2, min + 2, m);
-        q5_k_pair(s, k + 128, b + 112, b + 16, 2, scale + 4, min + 4, m);
-        q5_k_pair(s, k + 192, b + 144, b + 16, 3, scale + 6, min + 6, m);
+        float scale[8], minus_min[8];
+        kquant_scales(b, scale, minus_min);
+        q5_k_pair(s, k, b + 48, b + 16, 0, scale, minus_min, m);
+        q5_k_pair(s, k + 64, b + 80, b + 16, 1, scale + 2, minus_min + 2, m);
+        q5_k_pair(s, k + 128, b + 112, b + 16, 2, scale + 4, minus_min + 4, m);
+        q5_k_pair(s, k + 192, b + 144, b + 16, 3, scale + 6, minus_min + 6, m);
     }
 }
 
@@ -200,8 +224,8 @@ WN_WEIGHT_ROW(Q6_K)
     for (size_t k = 0; k < n; k += WN_QK, b += 210) {
         const float d = wn_f16_to_f32(wn_load_u16(b + 208));
         float scale[16];
-        for (int i = 0; i < 16; i++)
-            scale[i] = d * (float)(int8_t)b[192 + i];
+        scale_i8(b + 192, d, scale);
+        scale_i8(b + 200, d, scale + 8);
         for (size_t half = 0; half < 2; half++) {
             const uint8_t *low = b + 64 * half, *high = b + 128 + 32 * half;
             const float *sc = scale + 8 * half;

@@ -1,6 +1,6 @@
 /* Attention of every instruction set against a direct computation in double; decode equals prefill.
  */
-#include "kernel_cases.h"
+#include "tests/unit/kernels/kernel_cases.h"
 
 enum { MAX_KV_HEADS = 12 };
 

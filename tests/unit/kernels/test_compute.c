@@ -1,5 +1,5 @@
 /* The choice of an instruction set, and failing allocations. */
-#include "kernel_cases.h"
+#include "tests/unit/kernels/kernel_cases.h"
 
 static void test_choice(void **state)
 {

@@ -1,5 +1,5 @@
 /* Dequantisation against the gguf package (bit for bit), conversions, and tensors that lie. */
-#include "kernel_cases.h"
+#include "tests/unit/kernels/kernel_cases.h"
 
 static uint8_t *read_golden(const char *type, const char *kind, size_t *n)
 {

@@ -1,6 +1,6 @@
 /* Products of every instruction set and weight type against sums in double, and their promises: the
  * same bits for any number of threads, from run to run, and for a row whatever m is. */
-#include "kernel_cases.h"
+#include "tests/unit/kernels/kernel_cases.h"
 
 typedef struct shape {
     size_t n_out, n_in; /* n_in in blocks of the type, or elements of a plain type */

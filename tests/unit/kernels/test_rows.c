@@ -1,5 +1,5 @@
 /* Norms, rotary embedding, activations and addition of every instruction set, against double. */
-#include "kernel_cases.h"
+#include "tests/unit/kernels/kernel_cases.h"
 
 static const size_t widths[] = {0, 1, 15, 31, 33, 384, 1536, 40001};
 #define N_WIDTHS (sizeof widths / sizeof *widths)
