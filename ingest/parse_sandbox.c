@@ -32,6 +32,7 @@ struct wn_sandbox {
 /* No PROT_EXEC: a parser makes no code. */
 static const int memory_calls[] = {SCMP_SYS(mmap), SCMP_SYS(mprotect)};
 
+/* sysinfo: glibc's qsort asks how much memory there is. */
 static const int allowed_calls[] = {
     SCMP_SYS(read),
     SCMP_SYS(write),
@@ -53,7 +54,15 @@ static const int allowed_calls[] = {
     SCMP_SYS(gettimeofday),
     SCMP_SYS(getrandom),
     SCMP_SYS(sched_yield),
+    SCMP_SYS(sysinfo),
     SCMP_SYS(restart_syscall),
+};
+
+/* pdfium looks for the system's fonts and goes on without them: these fail, and do not end the
+ * process. The text of a document must not depend on the fonts of a machine anyway. */
+static const int refused_calls[] = {
+    SCMP_SYS(open),   SCMP_SYS(openat), SCMP_SYS(newfstatat), SCMP_SYS(stat),     SCMP_SYS(lstat),
+    SCMP_SYS(access), SCMP_SYS(fstat),  SCMP_SYS(faccessat),  SCMP_SYS(readlink), SCMP_SYS(ioctl),
 };
 
 /* What the sanitizers' runtimes call while they report. */
@@ -62,22 +71,27 @@ static const int sanitizer_calls[] = {
     SCMP_SYS(getrlimit),   SCMP_SYS(prlimit64),    SCMP_SYS(personality),
 };
 
-static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
+static int add_all(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t n)
 {
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++)
-        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+        rc = seccomp_rule_add(filter, action, calls[i], 0);
     return rc;
 }
 
 static int add_rules(scmp_filter_ctx filter)
 {
-    int rc = allow_all(filter, allowed_calls, sizeof allowed_calls / sizeof *allowed_calls);
+    int rc = add_all(filter, SCMP_ACT_ALLOW, allowed_calls,
+                     sizeof allowed_calls / sizeof *allowed_calls);
+    if (rc == 0 && !WN_SANITIZED) /* there it is the default */
+        rc = add_all(filter, SCMP_ACT_ERRNO(EACCES), refused_calls,
+                     sizeof refused_calls / sizeof *refused_calls);
     for (size_t i = 0; i < 2 && rc == 0; i++)
         rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, memory_calls[i], 1,
                               SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     if (WN_SANITIZED && rc == 0)
-        rc = allow_all(filter, sanitizer_calls, sizeof sanitizer_calls / sizeof *sanitizer_calls);
+        rc = add_all(filter, SCMP_ACT_ALLOW, sanitizer_calls,
+                     sizeof sanitizer_calls / sizeof *sanitizer_calls);
     return rc;
 }
 

@@ -255,10 +255,6 @@ int wn_parse_worker_serve(int argc, char **argv, const wn_doc_format *formats, s
     wn_error err = {0};
     z.pdfium_path = argc > 2 ? argv[2] : "";
     settle();
-    /* localtime() (PDF dates) would open /etc/localtime inside the sandbox; a fixed zone, read
-     * here, is never read again. */
-    setenv("TZ", "UTC0", 1);
-    tzset();
     if (wn_sandbox_prepare(&z.sandbox, &err) != WN_OK ||
         wn_charsets_open(&z.charsets, &err) != WN_OK)
         snprintf(hello.problem, sizeof hello.problem, "%.100s", err.text);

@@ -241,8 +241,8 @@ static void test_nothing_can_be_reached(void **state)
         wn_parsed_doc doc;
         wn_error err;
         wn_status status = run(pool, ESCAPE, what, 1, &doc, &err);
-        if (status == WN_OK) { /* builds with sanitizers: the call fails */
-            assert_true(SANITIZED);
+        if (status == WN_OK) { /* looking for files and, with sanitizers, all calls fail */
+            assert_true(SANITIZED || *what == 'o' || *what == 'w');
             assert_string_equal(doc.text, "refused");
         } else { /* the process was ended */
             assert_int_equal(status, WN_FORMAT);
