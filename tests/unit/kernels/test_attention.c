@@ -126,6 +126,25 @@ static void test_against_double(void **state)
     }
 }
 
+static void test_no_keys(void **state)
+{
+    (void)state;
+    static const attention_case k = {
+        .m = 3, .n_keys = 0, .n_heads = 2, .n_kv_heads = 1, .head_dim = 40, .causal = false};
+    for (size_t i = 0; i < N_ISAS; i++) {
+        wn_compute *c = case_compute(all_isas[i], 2);
+        if (!c)
+            continue;
+        attention_data d = make_data(&k, 1.0f);
+        run_attention(c, &d);
+        for (size_t t = 0; t < k.m; t++)
+            for (size_t j = 0; j < k.n_heads * k.head_dim; j++)
+                assert_true(d.out[t * d.args.out_stride + j] == 0);
+        free_data(&d);
+        wn_compute_close(c);
+    }
+}
+
 /* Token by token, as decode does, gives the bits of one call; so do two threads. */
 static void test_same_bits(void **state)
 {
@@ -198,6 +217,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_double),
+        cmocka_unit_test(test_no_keys),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_extreme_scores),
     };
