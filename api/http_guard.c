@@ -103,7 +103,7 @@ static int check_line(const wn_http_head *head, const char **why)
         return refuse(why, 400, "malformed method");
     if (!head->version ||
         (strcmp(head->version, "HTTP/1.1") != 0 && strcmp(head->version, "HTTP/1.0") != 0))
-        return refuse(why, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+        return refuse(why, 505, "only versions 1.0 and 1.1 of HTTP are spoken here");
     if (!is_target(head->target))
         return refuse(why, 400, "malformed request target");
     if (head->too_many_fields)

@@ -234,6 +234,8 @@ static wn_status open_parts(wn_http_server *s, wn_error *err)
     return wn_engine_open(&s->context.engine, o->queue_capacity, err);
 }
 
+/* Strictness 0: the guard is stricter, and 0.9.75 sends its own refusal of a missing Host twice. No
+ * timeouts of the library: a wait for the engine would count as the client's silence. */
 static wn_status start_daemon(wn_http_server *s, wn_error *err)
 {
     s->daemon = MHD_start_daemon(
@@ -243,7 +245,7 @@ static wn_status start_daemon(wn_http_server *s, wn_error *err)
         MHD_OPTION_CONNECTION_LIMIT, s->options.max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         s->options.max_per_address, MHD_OPTION_CONNECTION_TIMEOUT, 0u,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_THREAD_STACK_SIZE,
-        (size_t)2 << 20, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK,
+        (size_t)2 << 20, MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK,
         on_request_line, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
     if (!s->daemon)
@@ -350,36 +352,64 @@ static void raise_descriptor_limit(unsigned wanted)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static bool told_to_stop(const sigset_t *signals, const atomic_bool *stop, long wait_ms)
+/* A handler, not sigwait: OpenBLAS has threads since before main(), which block no signal and would
+ * take the default action. The one thing that a handler can reach is static. */
+static atomic_int n_signals;
+
+static void on_signal(int signal)
 {
-    struct timespec t = {.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000};
-    return sigtimedwait(signals, NULL, &t) > 0 || (stop && atomic_load(stop));
+    (void)signal;
+    atomic_fetch_add(&n_signals, 1);
 }
 
-static void serve_until_told(wn_http_server *s, const sigset_t *signals)
+typedef struct signal_state {
+    struct sigaction term, interrupt;
+    sigset_t mask;
+} signal_state;
+
+static void take_signals(signal_state *old)
 {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigset_t both;
+    sigemptyset(&both);
+    sigaddset(&both, SIGTERM);
+    sigaddset(&both, SIGINT);
+    atomic_store(&n_signals, 0);
+    sigaction(SIGTERM, &action, &old->term);
+    sigaction(SIGINT, &action, &old->interrupt);
+    pthread_sigmask(SIG_UNBLOCK, &both, &old->mask);
+}
+
+static void give_signals_back(const signal_state *old)
+{
+    pthread_sigmask(SIG_SETMASK, &old->mask, NULL);
+    sigaction(SIGTERM, &old->term, NULL);
+    sigaction(SIGINT, &old->interrupt, NULL);
+}
+
+static void serve_until_told(wn_http_server *s)
+{
+    const atomic_bool *stop = s->options.stop;
     wn_error ignored = {0};
-    while (!told_to_stop(signals, s->options.stop, 100))
+    while (atomic_load(&n_signals) == 0 && !(stop && atomic_load(stop))) {
         if (wn_http_server_health(s, &ignored) != WN_OK)
             return;
-    wn_log(WN_LOG_INFO, "api", "shutting down: waiting for %zu requests",
-           atomic_load(&s->n_active));
+        sleep_ms(20);
+    }
+    wn_log(WN_LOG_INFO, "api", "shutting down: %zu requests", atomic_load(&s->n_active));
     wn_http_server_drain(s);
+    int told = atomic_load(&n_signals);
     int64_t wait_ms = (int64_t)s->options.drain_ms - HALT_BEFORE_MS;
     int64_t until = wn_clock_ns() + wait_ms * 1000000;
-    while (wn_clock_ns() < until && !wn_http_server_idle(s))
-        if (told_to_stop(signals, NULL, 20))
-            break;
+    while (wn_clock_ns() < until && !wn_http_server_idle(s) && atomic_load(&n_signals) == told)
+        sleep_ms(10);
 }
 
 wn_status wn_http_server_run(wn_service *service, const wn_http_options *options, wn_error *err)
 {
-    sigset_t signals, old;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, &old);
+    signal_state old;
     wn_http_server *s = NULL;
+    take_signals(&old);
     wn_status status = wn_http_server_start(&s, service, options, err);
     if (status == WN_OK) {
         char url[128];
@@ -389,10 +419,10 @@ wn_status wn_http_server_run(wn_service *service, const wn_http_options *options
         raise_descriptor_limit(s->options.max_connections + 256);
         if (s->options.on_listening)
             s->options.on_listening(s->options.ctx, url);
-        serve_until_told(s, &signals);
+        serve_until_told(s);
         status = wn_http_server_health(s, err);
         wn_http_server_stop(s);
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    give_signals_back(&old);
     return status;
 }

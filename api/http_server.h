@@ -63,8 +63,8 @@ bool wn_http_server_idle(wn_http_server *s);
  * fine. */
 void wn_http_server_stop(wn_http_server *s);
 
-/* Start, wait for a signal, stop. Blocks SIGTERM and SIGINT meanwhile: call it before other threads
- * that must not get them are made, or with both blocked already. */
+/* Start, wait for SIGTERM or SIGINT (handled for the time of the call), stop. One call at a time in
+ * a process. */
 wn_status wn_http_server_run(wn_service *service, const wn_http_options *options, wn_error *err);
 
 #endif

@@ -1,0 +1,288 @@
+#include "tests/unit/api/fake_service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "base/fs.h"
+#include "base/utf8.h"
+
+#define DIM 4
+
+struct wn_service {
+    char *data_dir, *corpora_dir;
+};
+
+wn_fake_controls wn_fake;
+
+static const char sentence[] = "The documents say so in their text.";
+
+wn_status wn_fake_service_open(wn_service **out, wn_error *err)
+{
+    char dir[] = "/tmp/winnow-http-XXXXXX";
+    if (!mkdtemp(dir))
+        return wn_error_set(err, WN_IO, "mkdtemp");
+    return wn_service_open(out, &(wn_service_options){.data_dir = dir}, err);
+}
+
+wn_status wn_service_open(wn_service **out, const wn_service_options *o, wn_error *err)
+{
+    wn_service *s = wn_alloc(1, sizeof *s);
+    s->data_dir = wn_strdup(o->data_dir);
+    s->corpora_dir = wn_fs_join(o->data_dir, "corpora");
+    *out = s;
+    return wn_fs_make_dirs(s->corpora_dir, err);
+}
+
+void wn_service_close(wn_service *s)
+{
+    wn_fs_remove_tree(s->data_dir, NULL);
+    free(s->data_dir);
+    free(s->corpora_dir);
+    free(s);
+}
+
+const char *wn_service_data_dir(const wn_service *s)
+{
+    return s->data_dir;
+}
+
+const char *wn_service_corpora_dir(const wn_service *s)
+{
+    return s->corpora_dir;
+}
+
+static void pause_ms(int ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000},
+              NULL);
+}
+
+wn_status wn_service_load(wn_service *s, wn_error *err)
+{
+    (void)s;
+    pause_ms(atomic_load(&wn_fake.load_ms));
+    return atomic_load(&wn_fake.load_fails) ? wn_error_set(err, WN_FORMAT, "no such model") : WN_OK;
+}
+
+wn_status wn_service_generator(wn_service *s, const wn_model **out, wn_error *err)
+{
+    (void)s;
+    (void)err;
+    *out = NULL; /* the server then calls it "generator" */
+    return WN_OK;
+}
+
+wn_status wn_service_embedder_info(wn_service *s, const char **name, size_t *dim, wn_error *err)
+{
+    (void)s;
+    (void)err;
+    *name = "fake-embedder";
+    *dim = DIM;
+    return WN_OK;
+}
+
+wn_compute *wn_service_compute(wn_service *s)
+{
+    (void)s;
+    return NULL;
+}
+
+wn_status wn_service_embed(void *service, const char *const *texts, const size_t *lens, size_t n,
+                           float *out, wn_error *err)
+{
+    (void)service;
+    (void)texts;
+    (void)err;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < DIM; k++)
+            out[i * DIM + k] = k == lens[i] % DIM ? 1.0f : 0.0f;
+    return WN_OK;
+}
+
+wn_status wn_service_corpus(wn_service *s, const char *name, unsigned mode, wn_corpus **out,
+                            wn_error *err)
+{
+    return wn_corpus_set_open(out, s->corpora_dir, name, mode, err);
+}
+
+void wn_service_corpus_release(wn_service *s, wn_corpus *c)
+{
+    (void)s;
+    wn_corpus_close(c);
+}
+
+wn_status wn_service_corpus_delete(wn_service *s, const char *name, wn_error *err)
+{
+    return wn_corpus_set_delete(s->corpora_dir, name, err);
+}
+
+static size_t count_words(void *ctx, const char *text, size_t len)
+{
+    (void)ctx;
+    size_t n = len > 0;
+    for (size_t i = 0; i < len; i++)
+        n += text[i] == ' ';
+    return n;
+}
+
+wn_status wn_service_ingest_options(wn_service *s, wn_corpus *c, wn_ingest_options *o,
+                                    wn_error *err)
+{
+    (void)s;
+    (void)err;
+    o->corpus = c;
+    o->count_tokens = count_words;
+    return WN_OK;
+}
+
+wn_status wn_service_search(wn_service *s, wn_corpus *c, const char *question, size_t len,
+                            const wn_search_options *options, wn_search_result *out, wn_error *err)
+{
+    (void)s;
+    return wn_retrieve(c, NULL, question, len, options, out, err);
+}
+
+static wn_status step(void)
+{
+    atomic_fetch_add(&wn_fake.steps, 1);
+    pause_ms(atomic_load(&wn_fake.step_ms));
+    return WN_OK;
+}
+
+static wn_status prefill(const wn_answer_events *e)
+{
+    size_t n = (size_t)atomic_load(&wn_fake.n_prefill);
+    for (size_t i = 0; i <= n; i++) {
+        step();
+        if (e->on_prefill)
+            WN_TRY(e->on_prefill(e->ctx, i * 256, n * 256));
+    }
+    return WN_OK;
+}
+
+static wn_status write_words(const wn_answer_events *e, wn_strbuf *text)
+{
+    int n = atomic_load(&wn_fake.n_words);
+    const char *at = sentence;
+    for (int i = 0; i < (n ? n : WN_FAKE_WORDS); i++) {
+        size_t len = strcspn(at, " ");
+        len += at[len] == ' ';
+        step();
+        wn_strbuf_add(text, at, len);
+        if (e->on_text)
+            WN_TRY(e->on_text(e->ctx, at, len));
+        at = at[len] ? at + len : sentence;
+    }
+    return WN_OK;
+}
+
+static wn_status cite(const wn_answer_events *e, const wn_search_result *r, wn_answer *a)
+{
+    if (r->n == 0)
+        return WN_OK;
+    const wn_hit *hit = &r->hits[0];
+    size_t len = wn_utf8_floor(hit->text, hit->text_len < 40 ? hit->text_len : 40);
+    a->citations = wn_alloc(2, sizeof *a->citations);
+    a->n_citations = 2;
+    for (size_t i = 0; i < 2; i++) { /* the same span twice */
+        a->citations[i] = (wn_citation){.number = 1,
+                                        .answer_end = strlen(sentence),
+                                        .start = hit->start,
+                                        .end = hit->start + len,
+                                        .cited_text = wn_strndup(hit->text, len),
+                                        .support = 0.5};
+        if (e->on_citation)
+            WN_TRY(e->on_citation(e->ctx, &a->citations[i]));
+    }
+    return WN_OK;
+}
+
+static wn_status generate(const wn_answer_events *e, const wn_search_result *r, wn_answer *a)
+{
+    wn_strbuf text = {0};
+    atomic_store(&wn_fake.running, true);
+    wn_status status = prefill(e);
+    if (status == WN_OK)
+        status = write_words(e, &text);
+    if (status == WN_OK && r)
+        status = cite(e, r, a);
+    a->finish_reason = status == WN_OK ? "stop" : "cancelled";
+    atomic_fetch_add(status == WN_OK ? &wn_fake.finished : &wn_fake.cancelled, 1);
+    atomic_store(&wn_fake.running, false);
+    a->len = text.len;
+    a->prompt_tokens = 10;
+    a->completion_tokens = WN_FAKE_WORDS;
+    wn_strbuf_adds(&text, "");
+    a->text = wn_strbuf_detach(&text);
+    return status == WN_CANCELLED ? WN_OK : status;
+}
+
+wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *events,
+                         wn_ask_result *out, wn_error *err)
+{
+    wn_corpus *c = NULL;
+    memset(out, 0, sizeof *out);
+    atomic_store(&wn_fake.last_seed, (unsigned)ask->sampler.seed);
+    atomic_store(&wn_fake.last_max_tokens, (unsigned)ask->max_tokens);
+    atomic_store(&wn_fake.last_history, (unsigned)ask->n_history);
+    WN_TRY(wn_service_corpus(s, ask->corpus, WN_CORPUS_READ, &c, err));
+    wn_status status = wn_service_search(s, c, ask->question, strlen(ask->question), &ask->search,
+                                         &out->retrieval, err);
+    if (status == WN_OK && events->on_retrieval)
+        status = events->on_retrieval(events->ctx, &out->retrieval);
+    if (status == WN_OK)
+        status = generate(&events->answer, &out->retrieval, &out->answer);
+    wn_service_corpus_release(s, c);
+    if (status != WN_OK)
+        wn_ask_result_free(out);
+    return status;
+}
+
+void wn_ask_result_free(wn_ask_result *r)
+{
+    wn_search_result_free(&r->retrieval);
+    wn_answer_free(&r->answer);
+    memset(r, 0, sizeof *r);
+}
+
+wn_status wn_service_generate(wn_service *s, const wn_generation *g, const wn_answer_events *events,
+                              wn_answer *out, wn_error *err)
+{
+    (void)s;
+    (void)err;
+    memset(out, 0, sizeof *out);
+    atomic_store(&wn_fake.last_seed, (unsigned)g->sampler.seed);
+    atomic_store(&wn_fake.last_max_tokens, (unsigned)g->max_tokens);
+    return generate(events, NULL, out);
+}
+
+wn_status wn_service_citation_place(wn_service *s, wn_corpus *c, const wn_ask_result *r,
+                                    const wn_citation *citation, wn_citation_place *out,
+                                    wn_error *err)
+{
+    (void)s;
+    (void)c;
+    (void)err;
+    const wn_hit *hit = &r->retrieval.hits[citation->source];
+    *out = (wn_citation_place){.document_id = hit->document_id,
+                               .filename = wn_strdup(hit->filename),
+                               .path = wn_strdup(hit->path),
+                               .title = wn_strdup(hit->title),
+                               .headings = wn_strdup(hit->headings),
+                               .start_char = citation->start,
+                               .end_char = citation->end};
+    return WN_OK;
+}
+
+void wn_citation_place_free(wn_citation_place *p)
+{
+    free(p->filename);
+    free(p->path);
+    free(p->title);
+    free(p->headings);
+    memset(p, 0, sizeof *p);
+}
