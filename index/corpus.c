@@ -16,6 +16,11 @@
 #include "base/utf8.h"
 #include "index/vector_file.h"
 
+static bool can_write(const wn_corpus *c)
+{
+    return c->lock_fd >= 0;
+}
+
 /* Open and close ---------------------------------------------------------------------------------
  */
 
@@ -151,7 +156,8 @@ wn_status wn_corpus_open(wn_corpus **out, const char *dir, unsigned mode, wn_err
 static bool file_is_stale(wn_corpus *c)
 {
     wn_corpus_stats stats = {0};
-    if (!c->writer || !atomic_load(&c->changed) || wn_corpus_stats_read(c, &stats, NULL) != WN_OK)
+    if (!can_write(c) || !atomic_load(&c->changed) ||
+        wn_corpus_stats_read(c, &stats, NULL) != WN_OK)
         return false;
     size_t unsaved = wn_vector_store_unsaved(c->vectors, stats.n_vectors);
     return unsaved > 0 && unsaved >= stats.n_vectors / 20;
@@ -170,16 +176,30 @@ void wn_corpus_close(wn_corpus *c)
 /* Writes -----------------------------------------------------------------------------------------
  */
 
+/* After a failed write the connection is opened anew: FTS5 keeps state in memory, and with
+ * SQLite 3.40 an allocation that failed inside it makes later writes through the same connection
+ * see a damaged index. */
+static wn_status fresh_writer(wn_corpus *c, wn_error *err)
+{
+    if (c->writer && c->writer->sync_failed)
+        return wn_error_set(err, WN_UNAVAILABLE,
+                            "%s: a write to disk failed earlier; read-only until a restart",
+                            c->dir);
+    if (c->writer && !c->write_failed)
+        return WN_OK;
+    wn_db_close(c->writer);
+    c->writer = NULL;
+    WN_TRY(wn_db_open(&c->writer, c->db_path, WN_DB_WRITE, err));
+    c->write_failed = false;
+    return WN_OK;
+}
+
 wn_status wn_corpus_begin_write(wn_corpus *c, wn_error *err)
 {
-    if (!c->writer)
+    if (!can_write(c))
         return wn_error_set(err, WN_DENIED, "%s: the corpus is open for reading only", c->dir);
     pthread_mutex_lock(&c->write_mutex);
-    wn_status status = WN_OK;
-    if (c->writer->sync_failed)
-        status =
-            wn_error_set(err, WN_UNAVAILABLE,
-                         "%s: a write to disk failed earlier; read-only until a restart", c->dir);
+    wn_status status = fresh_writer(c, err);
     if (status == WN_OK)
         status = wn_db_run_id(c->writer, WN_SQL_BEGIN_WRITE, err);
     if (status != WN_OK)
@@ -192,6 +212,8 @@ wn_status wn_corpus_end_write(wn_corpus *c, wn_status status, wn_error *err)
     if (status == WN_OK)
         status = wn_db_run_id(c->writer, WN_SQL_COMMIT, err);
     wn_db_reset(c->writer); /* rolls back what is not committed */
+    if (status != WN_OK && status != WN_NOT_FOUND && status != WN_INVALID)
+        c->write_failed = true;
     pthread_mutex_unlock(&c->write_mutex);
     return status;
 }
@@ -331,9 +353,9 @@ static wn_status refresh(wn_corpus *c, wn_corpus_db *db, wn_error *err)
     wn_vector_index *base = NULL;
     bool on_file = false;
     wn_status status = wn_vector_store_compact(c->vectors, db, &base, &on_file, err);
-    if (status == WN_OK && c->writer && base && !on_file)
+    if (status == WN_OK && can_write(c) && base && !on_file)
         status = save_vectors(c, db, base, err);
-    if (status == WN_OK && c->writer && !base && unlink(c->vector_path) != 0 && errno != ENOENT)
+    if (status == WN_OK && can_write(c) && !base && unlink(c->vector_path) != 0 && errno != ENOENT)
         status = wn_error_set_errno(err, errno, "%s", c->vector_path);
     wn_vector_index_release(base);
     return status;

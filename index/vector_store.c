@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "base/log.h"
@@ -154,23 +155,37 @@ size_t wn_vector_store_unsaved(wn_vector_store *store, size_t n_vectors)
 /* Catching up ------------------------------------------------------------------------------------
  */
 
+/* The key of the vector file and the MAC of the current one; *known = false when there is none. */
+static wn_status read_mac(wn_corpus_db *db, uint8_t key[WN_VECTOR_KEY_BYTES],
+                          uint8_t mac[WN_SHA256_BYTES], bool *known, wn_error *err)
+{
+    sqlite3_stmt *s = NULL;
+    bool row = false;
+    WN_TRY(wn_db_statement(db, WN_SQL_VECTOR_FILE, &s, err));
+    WN_TRY(wn_db_step(db, s, &row, err));
+    *known = row && sqlite3_column_bytes(s, 0) == WN_VECTOR_KEY_BYTES &&
+             sqlite3_column_bytes(s, 1) == WN_SHA256_BYTES;
+    if (*known) {
+        memcpy(key, sqlite3_column_blob(s, 0), WN_VECTOR_KEY_BYTES);
+        memcpy(mac, sqlite3_column_blob(s, 1), WN_SHA256_BYTES);
+    }
+    sqlite3_reset(s);
+    return WN_OK;
+}
+
 /* The index in the vector file, if there is one that verifies and fits; NULL otherwise. */
 static wn_status load_file(wn_vector_store *store, wn_corpus_db *db, size_t dim,
                            wn_vector_index **out, wn_error *err)
 {
     *out = NULL;
-    sqlite3_stmt *s = NULL;
-    bool row = false;
-    WN_TRY(wn_db_statement(db, WN_SQL_VECTOR_FILE, &s, err));
-    WN_TRY(wn_db_step(db, s, &row, err));
-    if (!row || sqlite3_column_bytes(s, 0) != WN_VECTOR_KEY_BYTES ||
-        sqlite3_column_bytes(s, 1) != WN_SHA256_BYTES)
+    uint8_t key[WN_VECTOR_KEY_BYTES], mac[WN_SHA256_BYTES];
+    bool known = false;
+    WN_TRY(read_mac(db, key, mac, &known, err));
+    if (!known)
         return WN_OK;
     wn_error load_error = {0};
     wn_vector_index *x = NULL;
-    wn_status status = wn_vector_file_load(&x, store->path, sqlite3_column_blob(s, 0),
-                                           sqlite3_column_blob(s, 1), &load_error);
-    sqlite3_reset(s);
+    wn_status status = wn_vector_file_load(&x, store->path, key, mac, &load_error);
     if (status == WN_NO_MEMORY)
         return no_memory(err);
     if (status != WN_OK) {
