@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "base/utf8.h"
 #include "generate/generation.h"
+#include "generate/prompt.h"
 
 /* Below this cosine of the best passage, and without keyword support, the documents do not say:
  * measured by `winnow eval qa` with questions about articles that the corpus lacks
@@ -116,37 +117,6 @@ static void free_hit_tail(wn_search_result *r, size_t keep)
     wn_search_result_free(&tail);
 }
 
-/* Keeps the best hits whose text fits beside the answer in the session's context, in document
- * order. */
-static wn_status fit_hits(wn_search_result *r, const wn_model *model, size_t capacity,
-                          const wn_ask *ask, wn_error *err)
-{
-    enum { PER_PASSAGE = 48, FIXED = 256 };
-    size_t used = FIXED + (ask->max_tokens ? ask->max_tokens : 512);
-    for (size_t i = 0; i < ask->n_history; i++)
-        used += (strlen(ask->history[i].question) + strlen(ask->history[i].answer)) / 2;
-    size_t keep = 0;
-    for (; keep < r->n; keep++) {
-        int32_t *ids = NULL;
-        size_t n = 0;
-        WN_TRY(wn_tokenizer_encode(wn_model_tokenizer(model), r->hits[keep].text,
-                                   r->hits[keep].text_len, WN_ENCODE_PLAIN, &ids, &n, err));
-        free(ids);
-        if (used + n + PER_PASSAGE > capacity)
-            break;
-        used += n + PER_PASSAGE;
-    }
-    if (keep == 0 && r->n > 0)
-        return wn_error_set(err, WN_LIMIT,
-                            "the best passage, the history and an answer of %zu tokens do not fit "
-                            "into a context of %zu tokens",
-                            ask->max_tokens, capacity);
-    if (keep < r->n)
-        free_hit_tail(r, keep);
-    qsort(r->hits, r->n, sizeof *r->hits, by_document);
-    return WN_OK;
-}
-
 static wn_status make_sources(const wn_search_result *r, wn_source **out, wn_error *err)
 {
     wn_source *sources = wn_alloc(r->n, sizeof *sources);
@@ -164,6 +134,46 @@ static wn_status make_sources(const wn_search_result *r, wn_source **out, wn_err
                                  .page_end = h->page_end};
     }
     *out = sources;
+    return WN_OK;
+}
+
+/* How many of the best hits fit beside the answer in a session of `capacity` tokens. */
+static wn_status count_fitting(const wn_search_result *r, const wn_model *model, size_t capacity,
+                               const wn_ask *ask, size_t *keep, wn_error *err)
+{
+    wn_source *sources = NULL;
+    WN_TRY(make_sources(r, &sources, err));
+    size_t answer = ask->max_tokens ? ask->max_tokens : 512, needed = 0;
+    wn_status status = WN_OK;
+    for (*keep = 0; status == WN_OK && *keep < r->n; ++*keep) {
+        wn_prompt prompt = {.sources = sources,
+                            .n_sources = *keep + 1,
+                            .question = ask->question,
+                            .history = ask->history,
+                            .n_history = ask->n_history};
+        status = wn_prompt_count_tokens(&prompt, wn_model_tokenizer(model),
+                                        wn_model_chat_family(model), &needed, err);
+        if (status == WN_OK && needed + answer > capacity)
+            break;
+    }
+    free(sources);
+    if (status == WN_OK && *keep == 0 && r->n > 0)
+        status = wn_error_set(err, WN_LIMIT,
+                              "the question, the best passage and the history (%zu tokens) and an "
+                              "answer of %zu do not fit into a context of %zu tokens",
+                              needed, answer, capacity);
+    return status;
+}
+
+/* Keeps what fits, in document order. */
+static wn_status fit_hits(wn_search_result *r, const wn_model *model, size_t capacity,
+                          const wn_ask *ask, wn_error *err)
+{
+    size_t keep = 0;
+    WN_TRY(count_fitting(r, model, capacity, ask, &keep, err));
+    if (keep < r->n)
+        free_hit_tail(r, keep);
+    qsort(r->hits, r->n, sizeof *r->hits, by_document);
     return WN_OK;
 }
 
