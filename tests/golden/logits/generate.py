@@ -5,6 +5,7 @@
     python generate.py qwen2.5-1.5b MODEL.gguf TEXT        the same (6 GB of memory)
     python generate.py llama3.2-1b-random SMOLLM2.gguf TEXT   seeded checkpoint of the real shape, 2 layers
     python generate.py llama3.2-3b-random SMOLLM2.gguf TEXT   (ids: the text's by SmolLM2, modulo 4096)
+    python generate.py greedy SMOLLM2.gguf PROMPT          greedy.json: prompt ids, up to 64 ids and text
 
 Writes <case>.json (ids, columns, versions) and <case>.bin, little endian, for n positions:
     int32 argmax[n], f32 max[n], f32 logsumexp[n], f32 logits[n][n_columns]
@@ -144,9 +145,45 @@ def text_ids(gguf_path, text_path):
     return ids[:N_POSITIONS]
 
 
+def greedy(gguf_path, prompt):
+    """Greedy continuation, for tests/unit/generate/test_generation.c."""
+    folder, file = gguf_path.rsplit("/", 1)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    model = gguf_model(gguf.GGUFReader(gguf_path)).eval()
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    out, end = [], tokenizer.convert_tokens_to_ids("<|im_end|>")
+    finish, margins = "length", []
+    with torch.no_grad():
+        step, past = ids, None
+        while len(out) < 64:
+            r = model(torch.tensor([step]), past_key_values=past, use_cache=True)
+            top, past = torch.topk(r.logits[0, -1].float(), 2), r.past_key_values
+            margins.append((top.values[0] - top.values[1]).item())
+            if top.indices[0].item() == end:
+                finish = "stop"
+                break
+            step = [top.indices[0].item()]
+            out += step
+    with open("greedy.json", "w") as f:
+        json.dump({"generator": "tests/golden/logits/generate.py", "model": file, "prompt": prompt,
+                   "smallest_margin": min(margins), "versions": versions(), "finish": finish,
+                   "prompt_ids": ids, "ids": out, "text": tokenizer.decode(out)}, f)
+        f.write("\n")
+    print(finish, len(out), min(margins), repr(tokenizer.decode(out)))
+
+
+def versions():
+    return {"torch": torch.__version__, "transformers": transformers.__version__,
+            "gguf": __import__("importlib.metadata").metadata.version("gguf"),
+            "numpy": np.__version__, "dtype": "float32, eager attention"}
+
+
 def main():
     case, gguf_path, text_path = sys.argv[1:]
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
+    if case == "greedy":
+        greedy(gguf_path, text_path)
+        return
     ids = text_ids(gguf_path, text_path)
     if case in SHAPES:
         ids = [i % 4096 for i in ids]
@@ -168,9 +205,7 @@ def main():
         "generator": "tests/golden/logits/generate.py", "case": case,
         "text": text_path.rsplit("/", 1)[-1], "n": len(ids), "n_columns": N_COLUMNS,
         "n_vocab": logits.shape[1], "smallest_margin": margin,
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__,
-                     "gguf": __import__("importlib.metadata").metadata.version("gguf"),
-                     "numpy": np.__version__, "dtype": "float32, eager attention"},
+        "versions": versions(),
         "columns": columns, "ids": ids,
     }
     with open(f"{case}.json", "w") as f:
