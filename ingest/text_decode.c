@@ -107,8 +107,9 @@ static wn_status append(wn_strbuf *out, const char *bytes, size_t len, wn_error 
     return out->failed ? wn_error_set(err, WN_NO_MEMORY, "no memory for the text") : WN_OK;
 }
 
-static wn_status convert(iconv_t converter, const uint8_t *data, size_t len, wn_strbuf *out,
-                         wn_error *err)
+/* unit: bytes that an undecodable place is long, so that UTF-16 stays in step. */
+static wn_status convert(iconv_t converter, size_t unit, const uint8_t *data, size_t len,
+                         wn_strbuf *out, wn_error *err)
 {
     char chunk[16384];
     char *in = (char *)(uintptr_t)data; /* iconv's prototype lacks the const */
@@ -122,8 +123,8 @@ static wn_status convert(iconv_t converter, const uint8_t *data, size_t len, wn_
         WN_TRY(append(out, chunk, sizeof chunk - room, err));
         if (why == EILSEQ || why == EINVAL) {
             WN_TRY(append(out, "\xEF\xBF\xBD", 3, err));
-            in++;
-            left--;
+            in += unit < left ? unit : left;
+            left -= unit < left ? unit : left;
         } else if (why != 0 && why != E2BIG) {
             return wn_error_set_errno(err, why, "the text cannot be decoded");
         }
@@ -138,7 +139,9 @@ static wn_status convert_with(size_t charset, const uint8_t *data, size_t len, w
     if (converter == NO_CONVERTER)
         return wn_error_set(err, WN_UNSUPPORTED, "the text is %s, which this system's iconv lacks",
                             charsets[charset].name);
-    wn_status status = convert(converter, data, len, out, err);
+    const char *name = charsets[charset].name;
+    size_t unit = strncmp(name, "UTF-16", 6) == 0 ? 2 : strncmp(name, "UTF-32", 6) == 0 ? 4 : 1;
+    wn_status status = convert(converter, unit, data, len, out, err);
     if (!cs)
         iconv_close(converter);
     return status;
@@ -211,5 +214,5 @@ bool wn_text_is_binary(const char *utf8, size_t len)
         if (c < 0x20 && c != '\n' && c != '\r' && c != '\t' && c != '\f' && c != 0x1B)
             controls += c == '\0' ? 8 : 1; /* a NUL weighs more: text has none */
     }
-    return controls * 50 > looked_at;
+    return controls >= 8 && controls * 50 > looked_at;
 }

@@ -1,0 +1,11 @@
+/* Markdown of any bytes: parsed, cut into passages, nothing lost (document_check.h). */
+#include "ingest/doc_parser.h"
+#include "tests/fuzz/document_check.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    check_document("Markdown", data, size);
+    return 0;
+}
