@@ -235,8 +235,8 @@ static void malformed_multipart(void **state)
     static const char *const bodies[] = {
         "--b\r\n\r\nx\r\n--b--", "--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--",
         "--b\r\nContent-Disposition: form-data; name=\"a\xff\"\r\n\r\nx\r\n--b--",
-        "--b\r\nContent-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-        "x\r\n--b--",
+        ("--b\r\nContent-Disposition: form-data; name=a\r\nContent-Transfer-Encoding: base64\r\n"
+         "\r\nx\r\n--b--"),
         "--bx\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--b--"};
     wn_multipart_part p[2];
     size_t n = 0;

@@ -8,7 +8,7 @@ static http_fixture fixture;
 static int open_all(void **state)
 {
     fixture_ready(&fixture, &(wn_http_options){.max_upload_bytes = 100000});
-    fixture_corpus(&fixture);
+    fixture_corpus(fixture.service);
     *state = &fixture;
     return 0;
 }
