@@ -135,7 +135,7 @@ static bool heading_ends(const chunker *c, const wn_piece *p)
         return false;
     if (c->tokens < c->max_tokens / 8)
         return false; /* a fragment: rather both together */
-    return depth_of(&c->doc->blocks[p->block]) <= c->top_level || c->tokens * 2 >= c->max_tokens;
+    return depth_of(&c->doc->blocks[p->block]) <= c->top_level || c->tokens * 4 >= c->max_tokens;
 }
 
 static wn_status add_piece(chunker *c, const wn_piece *p, wn_error *err)

@@ -8,9 +8,10 @@
  * A passage is a byte range of the text, at most `passage_tokens` long. Ranges are in order;
  * neighbours overlap by whole sentences, up to `overlap_tokens`. Borders fall between sentences,
  * between lines of tables and code (which stay whole where they fit), and inside a sentence only
- * when it is longer than a passage: then between words. A heading goes with what follows it, and a
- * passage ends where a heading of the document's highest level begins, unless it would be a
- * fragment. Every byte of every block, blanks between sentences aside, is in a passage.
+ * when it is longer than a passage: then between words. A heading goes with what follows it. A
+ * passage ends where a heading begins: one of the document's highest level unless the passage would
+ * be a fragment, any other once a quarter is full. Every byte of every block, blanks between
+ * sentences aside, is in a passage.
  */
 #ifndef WN_INGEST_CHUNKER_H
 #define WN_INGEST_CHUNKER_H

@@ -95,7 +95,7 @@ static void test_sentences_and_overlap(void **state)
 static void test_small_document_is_one_passage(void **state)
 {
     (void)state;
-    wn_parsed_doc d = parse("Markdown", "# Title\n\nA word.\n\n## Part\n\nMore.", 33);
+    wn_parsed_doc d = parse("Markdown", "# Title\n\nA word.\n\n## Part\n\nMore.", 32);
     wn_passages p = cut(&d, 200, 30);
     assert_int_equal(p.n, 1);
     check_passage(&d, &p, 0, "Title\n\nA word.\n\nPart\n\nMore.");

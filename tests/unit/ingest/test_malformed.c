@@ -1,5 +1,5 @@
 /* Damaged and hostile files: an answer or a clear error for each, and the next file works. */
-#include "ingest_test_support.h"
+#include "tests/unit/ingest/ingest_test_support.h"
 
 #include "base/utf8.h"
 #include "ingest/chunker.h"

@@ -1,7 +1,7 @@
 /* Real documents, parsed by the sandboxed worker, against independent parsers
  * (tests/golden/ingest): Markdown and HTML block by block (kind, text, path of headings), PDF by
  * the words of each page. */
-#include "ingest_test_support.h"
+#include "tests/unit/ingest/ingest_test_support.h"
 
 #include "base/unicode.h"
 #include "base/utf8.h"
