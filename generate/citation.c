@@ -1,0 +1,395 @@
+/* Attribution of sentences to passage spans (citation.h). */
+#include "generate/citation.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/sentence.h"
+#include "base/utf8.h"
+#include "generate/answer_terms.h"
+
+#define MAX_WINDOW_BYTES 500 /* a longer "sentence" (a table, a list) is cut at blanks */
+#define MAX_PAIR_BYTES 700
+#define N_EMBEDDED 12 /* windows per sentence that are worth an embedding: the best by words */
+
+typedef struct window {
+    size_t source, start, end; /* bytes of the source's text */
+    bool pair;                 /* two adjacent windows joined */
+    wn_term_list terms;
+    float *vector;                /* [dim], NULL until it was needed */
+    wn_support_features features; /* of the sentence being matched */
+    double support;
+} window;
+
+struct wn_attributor {
+    wn_attribution options;
+    window *windows;
+    size_t n_windows, windows_cap, n_single;
+    wn_term_list *passages; /* [n_sources]: text, title, headings */
+    uint64_t *seen;         /* hashes of all single windows, sorted: their frequency */
+    size_t n_seen;
+    window **order; /* [n_windows], for ranking */
+    float *vectors; /* [N_EMBEDDED + 2][dim] */
+};
+
+/* ---- windows ---- */
+
+static wn_status no_memory(wn_error *err)
+{
+    return wn_error_set(err, WN_NO_MEMORY, "no memory to attribute an answer");
+}
+
+static wn_status add_window(wn_attributor *a, size_t source, size_t start, size_t end, bool pair,
+                            wn_error *err)
+{
+    if (a->n_windows == a->windows_cap) {
+        size_t cap = a->windows_cap ? 2 * a->windows_cap : 64;
+        window *windows = wn_realloc(a->windows, cap, sizeof *windows);
+        if (!windows)
+            return no_memory(err);
+        a->windows = windows;
+        a->windows_cap = cap;
+    }
+    window *w = &a->windows[a->n_windows++];
+    *w = (window){.source = source, .start = start, .end = end, .pair = pair};
+    const char *text = a->options.sources[source].text;
+    return wn_terms_extract(text + start, end - start, &w->terms) ? WN_OK : no_memory(err);
+}
+
+/* End of the piece of [start, end) that fits a window: at a blank if there is one. */
+static size_t cut_at(const char *text, size_t start, size_t end)
+{
+    if (end - start <= MAX_WINDOW_BYTES)
+        return end;
+    size_t cut = start + MAX_WINDOW_BYTES;
+    for (size_t i = cut; i > start + MAX_WINDOW_BYTES / 2; i--)
+        if (text[i] == ' ' || text[i] == '\n')
+            return i;
+    cut = wn_utf8_floor(text, cut);
+    return cut > start ? cut : start + MAX_WINDOW_BYTES; /* no UTF-8 at all: any byte will do */
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+static wn_status add_sentences(wn_attributor *a, size_t source, wn_error *err)
+{
+    const wn_source *s = &a->options.sources[source];
+    wn_sentence sentence;
+    for (size_t at = 0; wn_sentence_next(s->text, s->len, &at, &sentence);) {
+        for (size_t start = sentence.start, end = 0; start < sentence.end; start = end) {
+            end = cut_at(s->text, start, sentence.end);
+            WN_TRY(add_window(a, source, start, end, false, err));
+            while (end < sentence.end && is_blank(s->text[end]))
+                end++;
+        }
+    }
+    return WN_OK;
+}
+
+static wn_status add_pairs(wn_attributor *a, wn_error *err)
+{
+    a->n_single = a->n_windows;
+    for (size_t i = 1; i < a->n_single; i++) {
+        window x = a->windows[i - 1], y = a->windows[i];
+        if (x.source == y.source && y.end - x.start <= MAX_PAIR_BYTES)
+            WN_TRY(add_window(a, x.source, x.start, y.end, true, err));
+    }
+    return WN_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static wn_status count_terms(wn_attributor *a, wn_error *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_single; i++)
+        n += a->windows[i].terms.n;
+    a->seen = wn_alloc(n, sizeof *a->seen);
+    a->order = wn_alloc(a->n_windows, sizeof(window *));
+    if (!a->seen || !a->order)
+        return no_memory(err);
+    for (size_t i = 0; i < a->n_single; i++)
+        for (size_t j = 0; j < a->windows[i].terms.n; j++)
+            a->seen[a->n_seen++] = a->windows[i].terms.terms[j].hash;
+    if (n > 1)
+        qsort(a->seen, n, sizeof *a->seen, by_value);
+    return WN_OK;
+}
+
+static wn_status fill(wn_attributor *a, wn_error *err)
+{
+    const wn_attribution *o = &a->options;
+    a->passages = wn_alloc(o->n_sources, sizeof *a->passages);
+    if (!a->passages)
+        return no_memory(err);
+    for (size_t i = 0; i < o->n_sources; i++) {
+        const wn_source *s = &o->sources[i];
+        const char *title = s->title ? s->title : "", *headings = s->headings ? s->headings : "";
+        if (!wn_terms_extract(s->text, s->len, &a->passages[i]) ||
+            !wn_terms_extract(title, strlen(title), &a->passages[i]) ||
+            !wn_terms_extract(headings, strlen(headings), &a->passages[i]))
+            return no_memory(err);
+        WN_TRY(add_sentences(a, i, err));
+    }
+    WN_TRY(add_pairs(a, err));
+    WN_TRY(count_terms(a, err));
+    if (o->embed) {
+        a->vectors = wn_alloc(N_EMBEDDED + 2, o->dim * sizeof(float));
+        if (!a->vectors)
+            return no_memory(err);
+    }
+    return WN_OK;
+}
+
+wn_status wn_attributor_open(wn_attributor **out, const wn_attribution *options, wn_error *err)
+{
+    wn_attributor *a = wn_alloc(1, sizeof *a);
+    if (!a)
+        return no_memory(err);
+    a->options = *options;
+    wn_status status = fill(a, err);
+    if (status != WN_OK) {
+        wn_attributor_close(a);
+        return status;
+    }
+    *out = a;
+    return WN_OK;
+}
+
+void wn_attributor_close(wn_attributor *a)
+{
+    if (!a)
+        return;
+    for (size_t i = 0; i < a->n_windows; i++) {
+        wn_terms_free(&a->windows[i].terms);
+        free(a->windows[i].vector);
+    }
+    for (size_t i = 0; a->passages && i < a->options.n_sources; i++)
+        wn_terms_free(&a->passages[i]);
+    free(a->passages);
+    free(a->windows);
+    free(a->seen);
+    free(a->order);
+    free(a->vectors);
+    free(a);
+}
+
+/* ---- features ---- */
+
+/* How many single windows have the term: equal hashes lie together in `seen`. */
+static size_t frequency(const wn_attributor *a, uint64_t hash)
+{
+    size_t low = 0, high = a->n_seen;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (a->seen[mid] < hash)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    size_t n = 0;
+    while (low + n < a->n_seen && a->seen[low + n] == hash)
+        n++;
+    return n;
+}
+
+/* Rarer terms, names and numbers weigh more. */
+static double term_weight(const wn_attributor *a, const wn_term *t)
+{
+    static const double factor[] = {
+        [WN_TERM_WORD] = 1, [WN_TERM_NAME] = 1.3, [WN_TERM_NUMBER] = 1.6};
+    return factor[t->kind] * log(1 + (double)a->n_single / ((double)frequency(a, t->hash) + 0.5));
+}
+
+/* The terms of the sentence at hand, weighed once. */
+typedef struct weighed {
+    wn_term_list terms;
+    double *weights;
+    double total, total_numbers;
+} weighed;
+
+static wn_status weigh(const wn_attributor *a, weighed *w, wn_error *err)
+{
+    w->weights = wn_alloc(w->terms.n, sizeof *w->weights);
+    if (!w->weights)
+        return no_memory(err);
+    for (size_t i = 0; i < w->terms.n; i++) {
+        w->weights[i] = term_weight(a, &w->terms.terms[i]);
+        w->total += w->weights[i];
+        if (w->terms.terms[i].kind != WN_TERM_WORD)
+            w->total_numbers += w->weights[i];
+    }
+    return WN_OK;
+}
+
+static void weighed_free(weighed *w)
+{
+    wn_terms_free(&w->terms);
+    free(w->weights);
+}
+
+/* Share of w's weight whose terms are in the list. */
+static double covered(const weighed *w, const wn_term_list *list, bool numbers_only)
+{
+    double total = numbers_only ? w->total_numbers : w->total, sum = 0;
+    for (size_t i = 0; i < w->terms.n; i++)
+        if ((!numbers_only || w->terms.terms[i].kind != WN_TERM_WORD) &&
+            wn_terms_find(list, w->terms.terms[i].hash))
+            sum += w->weights[i];
+    return total > 0 ? sum / total : numbers_only ? 1 : 0;
+}
+
+/* Logistic regression; fitted and measured by tests/unit/api/test_citation_quality.c (see there).
+ */
+static double support_of(const wn_support_features *f, bool embedded, bool pair)
+{
+    double z = embedded
+                   ? -6.0 + 3.0 * f->window + 0.5 * f->passage + 1.5 * f->numbers +
+                         2.0 * f->window * f->question + 2.0 * f->cosine + 3.0 * f->cosine_joined
+                   : -4.0 + 4.0 * f->window + 0.5 * f->passage + 1.5 * f->numbers +
+                         2.5 * f->window * f->question;
+    if (pair)
+        z -= 0.3; /* two sentences cover more by nature: only where it helps */
+    return 1 / (1 + exp(-z));
+}
+
+static int by_support(const void *a, const void *b)
+{
+    const window *x = *(window *const *)a, *y = *(window *const *)b;
+    if (x->support != y->support)
+        return x->support > y->support ? -1 : 1;
+    return x < y ? -1 : x > y; /* earlier, and single before pair */
+}
+
+/* Ranks the windows by words alone; a->order[0 .. result) best first. */
+static size_t rank_by_words(wn_attributor *a, const weighed *sentence, const weighed *question,
+                            size_t only)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_windows; i++) {
+        window *w = &a->windows[i];
+        if (only != WN_NO_SOURCE && w->source != only)
+            continue;
+        w->features = (wn_support_features){
+            .window = covered(sentence, &w->terms, false),
+            .passage = covered(sentence, &a->passages[w->source], false),
+            .numbers = covered(sentence, &w->terms, true),
+            .question = covered(question, &w->terms, false),
+        };
+        w->support = support_of(&w->features, false, w->pair);
+        a->order[n++] = w;
+    }
+    if (n > 1)
+        qsort(a->order, n, sizeof *a->order, by_support);
+    return n;
+}
+
+static double dot(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* Embeds the sentence, question + sentence, and those of the n windows that have no vector yet. */
+static wn_status embed_all(wn_attributor *a, const char *sentence, size_t len, const char *joined,
+                           size_t joined_len, size_t n, wn_error *err)
+{
+    const wn_attribution *o = &a->options;
+    const char *texts[N_EMBEDDED + 2] = {sentence, joined};
+    size_t lens[N_EMBEDDED + 2] = {len, joined_len}, n_texts = 2;
+    for (size_t i = 0; i < n; i++) {
+        const window *w = a->order[i];
+        if (w->vector)
+            continue;
+        texts[n_texts] = o->sources[w->source].text + w->start;
+        lens[n_texts++] = w->end - w->start;
+    }
+    WN_TRY(o->embed(o->embed_ctx, texts, lens, n_texts, a->vectors, err));
+    for (size_t i = 0, used = 2; i < n; i++) {
+        window *w = a->order[i];
+        if (w->vector)
+            continue;
+        w->vector = wn_alloc(o->dim, sizeof(float));
+        if (!w->vector)
+            return no_memory(err);
+        memcpy(w->vector, a->vectors + used++ * o->dim, o->dim * sizeof(float));
+    }
+    return WN_OK;
+}
+
+static wn_status rank_by_meaning(wn_attributor *a, const char *sentence, size_t len, size_t n,
+                                 wn_error *err)
+{
+    size_t question_len = strlen(a->options.question), joined_len = question_len + 1 + len;
+    char *joined = wn_alloc(joined_len + 1, 1);
+    if (!joined)
+        return no_memory(err);
+    memcpy(joined, a->options.question, question_len);
+    joined[question_len] = ' ';
+    memcpy(joined + question_len + 1, sentence, len);
+    wn_status status = embed_all(a, sentence, len, joined, joined_len, n, err);
+    free(joined);
+    WN_TRY(status);
+    for (size_t i = 0; i < n; i++) {
+        window *w = a->order[i];
+        w->features.cosine = dot(a->vectors, w->vector, a->options.dim);
+        w->features.cosine_joined = dot(a->vectors + a->options.dim, w->vector, a->options.dim);
+        w->support = support_of(&w->features, true, w->pair);
+    }
+    qsort(a->order, n, sizeof *a->order, by_support);
+    return WN_OK;
+}
+
+/* Terms of the sentence, and those of the question that it does not repeat. A sentence without
+ * terms ("Yes.") says what the question says. */
+static wn_status weigh_both(const wn_attributor *a, const char *sentence, size_t len, weighed *said,
+                            weighed *asked, wn_error *err)
+{
+    if (!wn_terms_extract(sentence, len, &said->terms) ||
+        (said->terms.n == 0 &&
+         !wn_terms_extract(a->options.question, strlen(a->options.question), &said->terms)) ||
+        !wn_terms_extract(a->options.question, strlen(a->options.question), &asked->terms))
+        return no_memory(err);
+    size_t n = 0;
+    for (size_t i = 0; i < asked->terms.n; i++)
+        if (!wn_terms_find(&said->terms, asked->terms.terms[i].hash))
+            asked->terms.terms[n++] = asked->terms.terms[i];
+    asked->terms.n = n;
+    WN_TRY(weigh(a, said, err));
+    return weigh(a, asked, err);
+}
+
+wn_status wn_attributor_match(wn_attributor *a, const char *sentence, size_t len, size_t only,
+                              wn_span_match *out, wn_error *err)
+{
+    wn_status status = WN_OK;
+    weighed said = {0}, asked = {0};
+    *out = (wn_span_match){.source = WN_NO_SOURCE};
+    WN_TRY_OUT(weigh_both(a, sentence, len, &said, &asked, err));
+    size_t n = rank_by_words(a, &said, &asked, only);
+    if (n == 0)
+        goto out;
+    if (a->options.embed)
+        WN_TRY_OUT(rank_by_meaning(a, sentence, len, n < N_EMBEDDED ? n : N_EMBEDDED, err));
+    const window *best = a->order[0];
+    *out = (wn_span_match){.source = best->source,
+                           .start = best->start,
+                           .end = best->end,
+                           .support = best->support,
+                           .features = best->features};
+out:
+    weighed_free(&said);
+    weighed_free(&asked);
+    return status;
+}
