@@ -32,7 +32,8 @@ void wn_http_reply_json(wn_http_call *call, int status, json_t *body)
     wn_strbuf_clear(&r->body);
     r->status = status;
     r->content_type = "application/json";
-    if (!body || json_dump_callback(body, append_json, &r->body, JSON_COMPACT) != 0) {
+    if (!body || json_dump_callback(body, append_json, &r->body,
+                                    JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0) {
         r->status = 503;
         r->retry_after_s = RETRY_AFTER_S;
         r->page = no_memory;

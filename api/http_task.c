@@ -101,7 +101,6 @@ bool wn_http_task_open(wn_http_task *t, wn_http_call *call, bool stream,
     t->context = call->context;
     t->connection = call->connection;
     wn_http_connection_retain(t->connection);
-    t->request = json_incref(call->json);
     t->status = 200;
     return true;
 }
@@ -117,13 +116,16 @@ static void wait_for_result(wn_http_task *t, wn_http_call *call)
     while (!t->done)
         pthread_cond_wait(&t->finished, &t->lock);
     pthread_mutex_unlock(&t->lock);
-    wn_http_reply_json(call, t->status, json_incref(t->result));
+    wn_http_reply_json(call, t->status, t->result);
+    t->result = NULL;
     if (t->status == 503)
         call->reply.retry_after_s = 5;
 }
 
 void wn_http_task_submit(wn_http_task *t, wn_http_call *call)
 {
+    t->request = call->json;
+    call->json = NULL;
     t->submitted_ns = wn_clock_ns();
     t->job.start_by_ns = t->submitted_ns + (int64_t)t->context->request_ms * 1000000;
     t->job.finish_by_ns = t->job.start_by_ns + (int64_t)t->context->generation_ms * 1000000;
@@ -148,7 +150,7 @@ wn_status wn_http_task_step(wn_http_task *t)
 
 wn_status wn_http_task_send(wn_http_task *t, const char *event, json_t *data)
 {
-    char *text = data ? json_dumps(data, JSON_COMPACT) : NULL;
+    char *text = data ? json_dumps(data, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(data);
     wn_status status = text ? wn_sse_send(t->stream, event, text) : WN_NO_MEMORY;
     free(text);

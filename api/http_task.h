@@ -35,7 +35,7 @@ struct wn_http_task {
     wn_http_context *context;
     wn_http_connection *connection;
     wn_sse_stream *stream; /* NULL: no stream */
-    json_t *request;       /* kept, so that its strings can be borrowed */
+    json_t *request;       /* the call's, from submit on: its strings are borrowed */
     int64_t submitted_ns, started_ns;
     pthread_mutex_t lock;
     pthread_cond_t finished;
@@ -49,6 +49,7 @@ bool wn_http_task_open(wn_http_task *t, wn_http_call *call, bool stream,
                        const wn_http_task_kind *kind);
 /* Gives the task up before submit: the call's reply is already set. */
 void wn_http_task_drop(wn_http_task *t);
+/* Takes over call->json. */
 void wn_http_task_submit(wn_http_task *t, wn_http_call *call);
 
 /* For callbacks at each step: WN_OK or WN_CANCELLED. */

@@ -74,6 +74,7 @@ static wn_status prefill(generation *g)
         n++;
     wn_session_truncate(r->session, n);
     g->cached = n;
+    WN_TRY(report_prefill(g, 0, r->n_ids - n)); /* tells what was held, before any work */
     return wn_session_append(r->session, r->ids + n, r->n_ids - n, report_prefill, g, g->err);
 }
 

@@ -22,6 +22,7 @@ typedef struct wn_generation_request {
     const char *const *stop;
     size_t n_stop;
     void *ctx; /* of the callbacks; each may be NULL; not WN_OK stops the work */
+    /* First with what the session held already, then after each chunk; of the prompt's tokens. */
     wn_status (*on_prefill)(void *ctx, size_t done, size_t total);
     wn_status (*on_text)(void *ctx, const char *text, size_t len); /* complete UTF-8 */
 } wn_generation_request;

@@ -171,6 +171,13 @@ static json_t *upload(const http_fixture *f, const char *target, const char *typ
 static void documents_come_and_go(void **state)
 {
     const http_fixture *f = *state;
+    char *probe = raw_request(f->port, "POST", DOCUMENTS "?filename=probe.txt", "", "Probe.");
+    bool sandbox = !strstr(probe, "cannot be parsed safely here");
+    free(probe);
+    if (!sandbox) {
+        printf("SKIPPED: %s: the parse sandbox does not run here\n", __func__);
+        skip();
+    }
     static const char form[] =
         "--b\r\nContent-Disposition: form-data; name=\"attributes\"\r\n\r\n{\"year\":2024}\r\n"
         "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"C:\\\\x\\\\newts.md\"\r\n"
