@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/strbuf.h"
 #include "base/unicode.h"
 #include "base/utf8.h"
 #include "ingest/parse_frame.h"
@@ -144,6 +143,12 @@ void wn_doc_indent(wn_doc_builder *b, int columns)
 void wn_doc_continue(wn_doc_builder *b)
 {
     b->continued = true;
+}
+
+void wn_doc_note(wn_doc_builder *b, const wn_strbuf *buffer)
+{
+    if (wn_strbuf_failed(buffer) && b->failure == WN_OK)
+        b->failure = WN_NO_MEMORY;
 }
 
 bool wn_doc_in_block(const wn_doc_builder *b)

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "base/strbuf.h"
 #include "index/corpus.h"
 
 #define WN_DOC_MAX_TEXT ((size_t)192 << 20) /* bytes of one document's text */
@@ -48,6 +49,9 @@ void wn_doc_indent(wn_doc_builder *b, int columns);
 void wn_doc_continue(wn_doc_builder *b);
 bool wn_doc_end(wn_doc_builder *b); /* true when the block was kept */
 bool wn_doc_in_block(const wn_doc_builder *b);
+/* A parser's own buffer: the document fails when it could not grow, so that no text is lost
+ * silently. */
+void wn_doc_note(wn_doc_builder *b, const wn_strbuf *buffer);
 
 /* WN_OK; WN_LIMIT or WN_NO_MEMORY after a failure: parsers ask in long loops
  * to stop early. */

@@ -73,6 +73,7 @@ static void write_caption(const GumboNode *caption, wn_doc_builder *out)
 {
     wn_strbuf text = {0};
     wn_html_collect(caption, &text);
+    wn_doc_note(out, &text);
     wn_doc_begin(out, WN_BLOCK_PARAGRAPH, 0);
     wn_doc_add(out, wn_strbuf_cstr(&text), text.len);
     wn_doc_end(out);
@@ -99,6 +100,7 @@ void wn_html_write_table(const GumboNode *table, wn_doc_builder *out)
             wn_strbuf_clear(&cell);
             if (descend)
                 wn_html_collect(n, &cell);
+            wn_doc_note(out, &cell);
             wn_doc_add(out, " | ", first_cell ? 0 : 3);
             wn_doc_add(out, wn_strbuf_cstr(&cell), cell.len);
             first_cell = descend = false;

@@ -227,6 +227,7 @@ static void set_title(const GumboNode *root, wn_doc_builder *out)
             continue;
         wn_strbuf title = {0};
         wn_html_collect(n, &title);
+        wn_doc_note(out, &title);
         wn_doc_set_title(out, wn_strbuf_cstr(&title), title.len);
         wn_strbuf_free(&title);
         return;

@@ -1,6 +1,7 @@
 /* Passages: sizes, borders, overlap, and that no text is lost, also on text of any shape. */
 #include "tests/test_support.h"
 
+#include "base/checked.h"
 #include "base/strbuf.h"
 #include "base/unicode.h"
 #include "base/utf8.h"
@@ -228,6 +229,53 @@ static void test_random_documents(void **state)
     }
 }
 
+/* Whichever allocation of ours fails: no crash, no leak, and the reason is named. (cmark-gfm and
+ * uchardet allocate for themselves.) */
+static void check_failing_allocations(const char *format, const char *text, bool sticky)
+{
+    bool done_once = false;
+    wn_parsed_doc whole = parse(format, text, strlen(text));
+    for (size_t n = 1; n < 2000 && !done_once; n++) {
+        wn_parsed_doc d = {0};
+        wn_passages p = {0};
+        wn_error failure = {0};
+        wn_doc_source source = {.data = (const uint8_t *)text, .len = strlen(text)};
+        wn_chunk_options o = {.passage_tokens = 8};
+        size_t before = wn_alloc_count();
+        wn_alloc_fail_after(n, sticky);
+        wn_status status = wn_doc_parse(wn_doc_format_by_name(format), &source, &d, &failure);
+        if (status == WN_OK)
+            status = wn_passages_cut(&p, &d, &o, &failure);
+        done_once = wn_alloc_count() - before < n;
+        wn_alloc_fail_after(0, false);
+        if (done_once)
+            assert_int_equal(status, WN_OK);
+        else if (status != WN_OK)
+            assert_true(status == WN_NO_MEMORY || status == WN_LIMIT);
+        if (status == WN_OK) { /* nothing is left out silently */
+            assert_string_equal(d.text, whole.text);
+            assert_string_equal(d.title, whole.title);
+        }
+        done(&d, &p);
+    }
+    assert_true(done_once);
+    wn_parsed_doc_free(&whole);
+}
+
+static void test_failing_allocations(void **state)
+{
+    (void)state;
+    static const char md[] =
+        "---\ntitle: t\n---\n# A\n\nText here. More of it.\n\n- a\n- b\n\n<p>h</p>\n";
+    static const char html[] = "<title>t</title><h1>A</h1><p>Text here.<table><tr><td>a<td>b<tr>"
+                               "<td>c<td>d</table><ul><li>x</ul><pre>y</pre>";
+    for (int sticky = 0; sticky < 2; sticky++) {
+        check_failing_allocations("plain text", "One two.\n\nThree \xFF four.", sticky);
+        check_failing_allocations("Markdown", md, sticky);
+        check_failing_allocations("HTML", html, sticky);
+    }
+}
+
 static void test_options_are_checked(void **state)
 {
     (void)state;
@@ -255,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_long_sentence_is_cut_between_words),
         cmocka_unit_test(test_text_without_blanks),
         cmocka_unit_test(test_random_documents),
+        cmocka_unit_test(test_failing_allocations),
         cmocka_unit_test(test_options_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
