@@ -26,11 +26,15 @@ typedef struct wn_model_config {
     float rope_theta;
     wn_rope_order rope_order;
     bool tied_embeddings, qkv_bias;
-    bool rope_llama3; /* rope_scaling of type llama3, with: */
+    /* rope_scaling of type llama3. Its numbers are 0 where the file gives only what they come to
+     * (the tensor rope_freqs.weight of GGUF). */
+    bool rope_llama3;
     float rope_factor, rope_low_freq_factor, rope_high_freq_factor;
     size_t rope_original_ctx;
 } wn_model_config;
 
+/* path: a .gguf file, a Hugging Face folder, or a folder that holds one .gguf file and no
+ * config.json. */
 wn_status wn_model_open(wn_model **out, wn_compute *c, const char *path, wn_error *err);
 void wn_model_close(wn_model *m);
 const wn_model_config *wn_model_config_of(const wn_model *m);

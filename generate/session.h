@@ -29,7 +29,7 @@ void wn_session_close(wn_session *s);
  * be passed (nothing is appended), WN_INVALID for an id outside the vocabulary. */
 wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
                             void *progress_ctx, wn_error *err);
-/* f32 [n_vocab], of the last appended token; valid until the next append. */
+/* f32 [n_vocab], of the last token of the last append that returned WN_OK; valid until the next. */
 const float *wn_session_logits(const wn_session *s);
 /* As append, and writes the logits of every one of the n tokens to out, f32 [n][n_vocab]. For
  * evaluation. */

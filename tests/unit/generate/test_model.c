@@ -344,6 +344,76 @@ static void test_folder_without_tokenizer(void **state)
     assert_non_null(strstr(err.text, "tokenizer"));
 }
 
+/* Whatever opens must run: a few tokens through a small session. */
+static bool opens_and_runs(const char *path)
+{
+    wn_model *m = NULL;
+    wn_session *s = NULL;
+    wn_error err = {0};
+    static const int32_t ids[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    wn_status status = wn_model_open_weights(&m, compute, path, &err);
+    assert_true(status == WN_OK || err.text[0]);
+    if (status == WN_OK &&
+        wn_session_open(&s, m, compute, &(wn_session_options){.n_ctx = 11}, NULL) == WN_OK)
+        (void)wn_session_append(s, ids, 11, NULL, NULL, NULL);
+    wn_session_close(s);
+    wn_model_close(m);
+    return status == WN_OK;
+}
+
+static uint64_t next_random(uint64_t *r)
+{
+    *r = *r * 6364136223846793005u + 1442695040888963407u;
+    return *r >> 24;
+}
+
+static void test_random_damage_of_gguf(void **state)
+{
+    (void)state;
+    char path[48];
+    wn_strbuf b = {0};
+    checkpoint_shape shape = tiny_shape(false, true);
+    uint64_t r = 3;
+    size_t n_opened = 0;
+    tiny_gguf(&b, "qwen2", &shape, (float[]){1, 2, 3, 4}, "linear");
+    float first[4];
+    random_floats("model.embed_tokens.weight", 8, first, 4);
+    const char *data = memmem(b.data, b.len, first, sizeof first);
+    assert_non_null(data);
+    size_t n_described = (size_t)(data - b.data);
+    for (int round = 0; round < 2000; round++) {
+        size_t at = next_random(&r) % n_described;
+        char old = b.data[at];
+        b.data[at] = (char)(round % 2 ? old ^ 1 << next_random(&r) % 8 : (int)next_random(&r));
+        int fd = wn_test_memory_file(b.data, b.len, path);
+        n_opened += opens_and_runs(path);
+        close(fd);
+        b.data[at] = old;
+    }
+    assert_in_range(n_opened, 20, 1500);
+    wn_strbuf_free(&b);
+}
+
+static void test_random_damage_of_config(void **state)
+{
+    (void)state;
+    static const char good[] = TINY_CONFIG("llama", LLAMA3_ROPE("rope_scaling", "rope_type"));
+    checkpoint_shape shape = tiny_shape(true, false);
+    char text[sizeof good];
+    uint64_t r = 5;
+    size_t n_opened = 0;
+    write_checkpoint(dir, &shape, good, false);
+    for (int round = 0; round < 1500; round++) {
+        memcpy(text, good, sizeof good);
+        size_t at = next_random(&r) % (sizeof good - 1);
+        text[at] = (char)(text[at] >= '0' && text[at] <= '9' ? '0' + next_random(&r) % 10
+                                                             : 1 + next_random(&r) % 126);
+        put_config(text);
+        n_opened += opens_and_runs(dir);
+    }
+    assert_in_range(n_opened, 20, 1400);
+}
+
 static wn_status open_and_close(void *ctx, wn_error *err)
 {
     wn_model *m = NULL;
@@ -381,6 +451,8 @@ int main(void)
         cmocka_unit_test(test_gguf_scaling_keys),
         IN_DIR(test_folder_of_one_gguf),
         IN_DIR(test_folder_without_tokenizer),
+        cmocka_unit_test(test_random_damage_of_gguf),
+        IN_DIR(test_random_damage_of_config),
         IN_DIR(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, open_compute, close_compute);
