@@ -98,8 +98,8 @@ static void add_trimmed(writer *w, const char *s, size_t len)
     }
     while (len > 0) {
         size_t last = wn_utf8_floor(s, len - 1);
-        size_t n = wn_utf8_decode(s + last, len - last, &cp);
-        if (!is_strippable(cp) || last + n != len)
+        wn_utf8_decode(s + last, len - last, &cp);
+        if (!is_strippable(cp))
             break;
         len = last;
     }

@@ -23,6 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SHARED, MODELS = sys.argv[1:3]
 CUT = 1 << 20  # bytes of each real text
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
@@ -209,6 +210,19 @@ def real_texts(toks):
             f.write(f"{os.path.relpath(path, data)}\t{len(text.encode())}\t" + "\t".join(cells) + "\n")
 
 
+def pieces():
+    """Byte lengths of the pieces that each pre-tokenizer makes of random.strings."""
+    gpt2 = pre_tokenizers.Split(Regex(GPT2), "isolated")
+    steps = {
+        "llama3": pre_tokenizers.Split(Regex(LLAMA3), "isolated"),
+        "qwen2": pre_tokenizers.Split(Regex(QWEN2), "isolated"),
+        "gpt2": gpt2,
+        "smollm2": pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), gpt2]),
+    }
+    for name, step in steps.items():
+        write_ids(f"pieces.{name}.ids", [[len(s[a:b].encode()) for _, (a, b) in step.pre_tokenize_str(s)] for s in random_strings(4000, 1)])
+
+
 def small_json():
     """A small tokenizer.json with all kinds of added tokens, trained here."""
     text = open(os.path.join(SHARED, "data/longctx/gutenberg/alice-in-wonderland.txt")).read()
@@ -334,6 +348,7 @@ def main():
     library = [normalizers.NFC().normalize_str(s) for s in strings]
     print("NFC of unicodedata differs from the library's in", sum(a != b for a, b in zip(nfc, library)), "strings")
     write_strings("random.nfc", library)
+    pieces()
     small_json()
     write_chats(toks, {"llama3": LLAMA3_TEMPLATE, "smollm2": smollm2_template, "qwen2": qwen2_template})
     real_texts(toks)

@@ -211,6 +211,40 @@ static void test_vocab_txt(void **state)
     wn_fs_remove_tree(dir, NULL);
 }
 
+/* Marks that BERT keeps (spacing ones) stand in canonical order: U+302E and U+302F are of class
+ * 224, U+1D165 of 216; U+034F, a starter, keeps what is on its two sides apart though it is dropped
+ * itself. */
+static void test_order_of_marks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int32_t want[3];
+    } cases[] = {
+        {"a\xE3\x80\xAE\xE3\x80\xAF", {3, 4, 5}},
+        {"a\xE3\x80\xAF\xE3\x80\xAE", {3, 5, 4}},
+        {"a\xE3\x80\xAE\xF0\x9D\x85\xA5", {3, 6, 4}},
+        {"a\xE3\x80\xAE\xCD\x8F\xF0\x9D\x85\xA5", {3, 4, 6}},
+        {"a\xE3\x80\xAE\xCC\x81\xF0\x9D\x85\xA5", {3, 6, 4}},
+    };
+    char dir[64];
+    wn_wordpiece *w = NULL;
+    write_dir(dir, "vocab.txt",
+              "[UNK]\n[CLS]\n[SEP]\na\n##\xE3\x80\xAE\n##\xE3\x80\xAF\n##\xF0\x9D\x85\xA5\n");
+    WN_ASSERT_OK(wn_wordpiece_open(&w, dir, err));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int32_t *ids = NULL;
+        size_t n = 0;
+        const char *text = cases[i].text;
+        WN_ASSERT_OK(wn_wordpiece_encode(w, text, strlen(text), 9, &ids, NULL, &n, err));
+        assert_int_equal(n, 3);
+        assert_memory_equal(ids, cases[i].want, sizeof cases[i].want);
+        free(ids);
+    }
+    wn_wordpiece_close(w);
+    wn_fs_remove_tree(dir, NULL);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -256,7 +290,7 @@ int main(void)
         cmocka_unit_test(test_vectors),         cmocka_unit_test(test_offsets_and_max),
         cmocka_unit_test(test_max_stops_early), cmocka_unit_test(test_malformed_text),
         cmocka_unit_test(test_vocab_txt),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_empty_dir),
+        cmocka_unit_test(test_order_of_marks),  cmocka_unit_test(test_empty_dir),
     };
     return cmocka_run_group_tests(tests, open_minilm, close_minilm);
 }
