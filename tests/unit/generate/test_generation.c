@@ -204,6 +204,33 @@ static void test_length(void **state)
     wn_strbuf_free(&l.text);
 }
 
+/* The model ends its turn: the end token is no text and is not counted. */
+static void test_end_token(void **state)
+{
+    (void)state;
+    NEED_MODEL;
+    static const char text[] =
+        "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n";
+    int32_t *ids = NULL;
+    size_t n = 0;
+    WN_ASSERT_OK(wn_tokenizer_encode(wn_model_tokenizer(model), text, sizeof text - 1,
+                                     WN_ENCODE_SPECIALS, &ids, &n, err));
+    listener l = {0};
+    wn_generation_result out;
+    wn_generation_request r = request(&l, 200);
+    r.ids = ids;
+    r.n_ids = n;
+    WN_ASSERT_OK(wn_generate(&r, &out, err));
+    assert_string_equal(out.finish_reason, "stop");
+    assert_in_range(out.completion_tokens, 1, 199);
+    assert_string_equal(out.text, "The capital of France is Paris.");
+    /* what the session holds is the prompt and the answer, without the end token */
+    assert_int_equal(wn_session_length(session), n + out.completion_tokens);
+    wn_strbuf_free(&l.text);
+    free(out.text);
+    free(ids);
+}
+
 static void test_cancel(void **state)
 {
     (void)state;
@@ -307,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_prefix_is_kept),
         cmocka_unit_test(test_stop_string),
         cmocka_unit_test(test_length),
+        cmocka_unit_test(test_end_token),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_sampling_follows_the_seed),
         cmocka_unit_test(test_requests_are_checked),
