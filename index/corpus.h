@@ -133,8 +133,7 @@ typedef struct wn_index_hit {
     float score; /* text: -bm25 (higher is better); vector: cosine */
 } wn_index_hit;
 
-/* Restricts both legs to documents; NULL = all. Called with document ids, while a search holds a
- * connection: it must not call the corpus. */
+/* Restricts both legs to documents; NULL = all. Called with document ids. */
 typedef bool (*wn_document_filter_fn)(void *ctx, int64_t document_id);
 
 /* Any UTF-8 question is valid: it is split into words, each quoted, joined by OR; words in more

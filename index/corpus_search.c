@@ -118,6 +118,8 @@ wn_status wn_corpus_search_text(wn_corpus *c, const char *question, size_t len, 
         status = search_text(db, &words, k, filter, filter_ctx, hits, n, err);
     wn_reader_return(c->readers, db);
     wn_fts_words_free(&words);
+    if (status != WN_OK)
+        *n = 0;
     return status;
 }
 

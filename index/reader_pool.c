@@ -5,14 +5,13 @@
 
 #include "base/checked.h"
 
-enum { MAX_READERS = 8 };
+enum { MAX_IDLE = 8 }; /* kept open; as many as threads usually search at once */
 
 struct wn_reader_pool {
     char *path;
     pthread_mutex_t mutex;
-    pthread_cond_t returned;
-    wn_corpus_db *idle[MAX_READERS];
-    size_t n_idle, n_out;
+    wn_corpus_db *idle[MAX_IDLE];
+    size_t n_idle;
 };
 
 wn_status wn_reader_pool_open(wn_reader_pool **out, const char *path, wn_error *err)
@@ -27,7 +26,6 @@ wn_status wn_reader_pool_open(wn_reader_pool **out, const char *path, wn_error *
     }
     pool->path = copy;
     pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->returned, NULL);
     *out = pool;
     return WN_OK;
 }
@@ -38,7 +36,6 @@ void wn_reader_pool_close(wn_reader_pool *pool)
         return;
     for (size_t i = 0; i < pool->n_idle; i++)
         wn_db_close(pool->idle[i]);
-    pthread_cond_destroy(&pool->returned);
     pthread_mutex_destroy(&pool->mutex);
     free(pool->path);
     free(pool);
@@ -50,38 +47,27 @@ void wn_reader_return(wn_reader_pool *pool, wn_corpus_db *db)
         return;
     wn_db_reset(db);
     pthread_mutex_lock(&pool->mutex);
-    pool->n_out--;
-    pool->idle[pool->n_idle++] = db;
-    pthread_cond_signal(&pool->returned);
+    if (pool->n_idle < MAX_IDLE) {
+        pool->idle[pool->n_idle++] = db;
+        db = NULL;
+    }
     pthread_mutex_unlock(&pool->mutex);
+    wn_db_close(db);
 }
 
 wn_status wn_reader_borrow(wn_reader_pool *pool, wn_corpus_db **out, wn_error *err)
 {
     *out = NULL;
     pthread_mutex_lock(&pool->mutex);
-    while (pool->n_idle == 0 && pool->n_out == MAX_READERS)
-        pthread_cond_wait(&pool->returned, &pool->mutex);
     wn_corpus_db *db = pool->n_idle > 0 ? pool->idle[--pool->n_idle] : NULL;
-    pool->n_out++;
     pthread_mutex_unlock(&pool->mutex);
-
-    wn_status status = WN_OK;
     if (!db)
-        status = wn_db_open(&db, pool->path, WN_DB_READ, err);
-    if (status == WN_OK)
-        status = wn_db_run_id(db, WN_SQL_BEGIN_READ, err);
-    if (status == WN_OK) {
-        *out = db;
-        return WN_OK;
-    }
-    if (db) {
+        WN_TRY(wn_db_open(&db, pool->path, WN_DB_READ, err));
+    wn_status status = wn_db_run_id(db, WN_SQL_BEGIN_READ, err);
+    if (status != WN_OK) {
         wn_reader_return(pool, db);
         return status;
     }
-    pthread_mutex_lock(&pool->mutex);
-    pool->n_out--;
-    pthread_cond_signal(&pool->returned);
-    pthread_mutex_unlock(&pool->mutex);
-    return status;
+    *out = db;
+    return WN_OK;
 }

@@ -1,11 +1,12 @@
-/* A few read-only connections to one corpus file, opened when first needed and lent to threads.
+/* Read-only connections to one corpus file, opened when needed, kept for the next, lent to threads.
  *
  *     WN_TRY(wn_reader_borrow(pool, &db, err));   // inside a read transaction: one state of the
  * corpus
  *     ...
  *     wn_reader_return(pool, db);                 // ends statements and the transaction
  *
- * Threads: any. When all connections are out, borrow waits.
+ * Threads: any. borrow never waits for another borrower, so that a visitor that is called with one
+ * connection out may use the corpus again.
  */
 #ifndef WN_INDEX_READER_POOL_H
 #define WN_INDEX_READER_POOL_H

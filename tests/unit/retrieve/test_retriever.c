@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "retrieve/retriever.h"
+#include "tests/alloc_failure.h"
 #include "tests/unit/index/corpus_fixture.h"
 
 static char dir[64];
@@ -196,6 +197,31 @@ static void options_out_of_range(void **state)
     wn_search_result_free(&r);
 }
 
+static wn_status search_once(void *ctx, wn_error *err)
+{
+    float v[FIXTURE_DIM];
+    wn_search_result r;
+    wn_search_options o = WN_SEARCH_DEFAULTS;
+    o.filter = ctx;
+    fixture_vector("tea", 3, v, FIXTURE_DIM);
+    WN_TRY(wn_retrieve_embedded(corpus, v, FIXTURE_DIM, "tea lends", 9, &o, &r, err));
+    wn_search_result_free(&r);
+    return WN_OK;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    json_t *json = json_pack("{s:s, s:s, s:i}", "type", "lte", "key", "year", "value", 2020);
+    wn_metadata_filter *f = NULL;
+    WN_ASSERT_OK(wn_metadata_filter_parse(&f, json, err));
+    WN_ASSERT_OK(wn_corpus_set_setting(corpus, "fusion", "{\"method\":\"rrf\"}", err));
+    WN_ASSERT_OK(search_once(f, err)); /* the first search reads the vectors as well */
+    wn_test_each_alloc_fails(search_once, f);
+    wn_metadata_filter_free(f);
+    json_decref(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(neighbours_are_merged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(filtered, set_up, tear_down),
         cmocka_unit_test_setup_teardown(options_out_of_range, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_allocation_may_fail, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
