@@ -35,8 +35,8 @@ else
     "$winnow" models get "${small[@]}"
 fi
 
-step "4/5 Reading the bundled documents (deploy/sample) into corpus \"sample\""
-"$winnow" ingest --corpus sample deploy/sample
+step "4/5 Reading the bundled documents (deploy/sample/documents) into corpus \"sample\""
+"$winnow" ingest --corpus sample deploy/sample/documents
 
 step "5/5 A question"
 question="From what to what range did Kennedy want to change individual tax rates in 1963?"
