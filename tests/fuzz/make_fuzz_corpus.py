@@ -6,6 +6,7 @@
 Standard library only. The files are valid and tiny, so that mutations of them reach deep. Inputs that
 people can write (HTML, Markdown, requests) lie in the corpus as they are, without a generator.
 """
+import base64
 import json
 import struct
 from pathlib import Path
@@ -54,7 +55,7 @@ def gguf(keys, tensors, version=3, alignment=32):
     return out + bytes(-len(out) % alignment) + blob
 
 
-TINY_TOKENS = ["<unk>", "<s>", "</s>", "a", "b", "c", "\u0120", "ab", "\u0120a", "\u00c3", "\u00a9"]
+TINY_TOKENS = ["<|im_start|>", "<s>", "</s>", "a", "b", "c", "\u0120", "ab", "\u0120a", "\u00c3", "\u00a9", "\u00c3\u00a9"]
 TOKENIZER_KEYS = [
     ("tokenizer.ggml.model", STR, "gpt2"),
     ("tokenizer.ggml.pre", STR, "smollm"),
@@ -81,7 +82,57 @@ def make_gguf():
     model = [("general.architecture", STR, "llama"), ("llama.block_count", U32, 1),
              ("llama.embedding_length", U32, 32), ("llama.attention.head_count", U32, 2),
              ("llama.attention.layer_norm_rms_epsilon", F32, 1e-5)]
-    put("gguf", "model.bin", gguf(model + TOKENIZER_KEYS, [("token_embd.weight", (32, 11), 8, bytes(34 * 11))]))
+    put("gguf", "model.bin", gguf(model + TOKENIZER_KEYS, [("token_embd.weight", (32, 12), 8, bytes(34 * 12))]))
+
+
+def tiny_model(arch, dtype, row_bytes):
+    """One layer, d 32, 2 heads, 1 KV head, 12 tokens; every matrix of one type."""
+    def matrix(name, rows, cols):
+        data = bytes((7 * i + len(name)) % 64 for i in range(rows * cols // 32 * row_bytes))
+        return (name, (cols, rows), dtype, data)
+
+    def vector(name, n):
+        return (name, (n,), 0, struct.pack("<%df" % n, *([0.5] * n)))
+
+    layer = [vector("blk.0.attn_norm.weight", 32), matrix("blk.0.attn_q.weight", 32, 32),
+             matrix("blk.0.attn_k.weight", 16, 32), matrix("blk.0.attn_v.weight", 16, 32),
+             matrix("blk.0.attn_output.weight", 32, 32), vector("blk.0.ffn_norm.weight", 32),
+             matrix("blk.0.ffn_gate.weight", 64, 32), matrix("blk.0.ffn_up.weight", 64, 32),
+             matrix("blk.0.ffn_down.weight", 32, 64)]
+    if arch == "qwen2":
+        layer += [vector("blk.0.attn_%s.bias" % w, n) for w, n in (("q", 32), ("k", 16), ("v", 16))]
+    keys = [("general.architecture", STR, arch)]
+    keys += [("%s.%s" % (arch, k), U32, v) for k, v in (
+        ("block_count", 1), ("context_length", 16), ("embedding_length", 32),
+        ("feed_forward_length", 64), ("attention.head_count", 2), ("attention.head_count_kv", 1))]
+    keys += [("%s.attention.layer_norm_rms_epsilon" % arch, F32, 1e-5),
+             ("%s.rope.freq_base" % arch, F32, 10000.0)]
+    tensors = [matrix("token_embd.weight", 12, 32), vector("output_norm.weight", 32)] + layer
+    return gguf(keys + TOKENIZER_KEYS, tensors)
+
+
+def make_models():
+    put("model_gguf", "llama_q8_0.bin", tiny_model("llama", 8, 34))
+    put("model_gguf", "qwen2_q4_0.bin", tiny_model("qwen2", 2, 18))
+
+
+# Tokenizer ranks ----------------------------------------------------------------------------------
+def make_ranks():
+    tokens = [bytes([i]) for i in range(256)] + [b"It", b" c", b"ca", b"12", b"123", b"\xc3\xa9"]
+    lines = [base64.b64encode(t) + b" %d\n" % i for i, t in enumerate(tokens)]
+    put("tokenizer_ranks", "bytes.txt", b"".join(lines))
+    put("tokenizer_ranks", "few.txt", b"".join(lines[:20]))
+
+
+# Uploads ------------------------------------------------------------------------------------------
+def make_multipart():
+    parts = ['Content-Disposition: form-data; name="file"; filename="a \\"b\\".txt"\r\n'
+             "Content-Type: text/plain\r\n\r\nThe file.\r\n--with dashes--\r\n",
+             'Content-Disposition: form-data; name="attributes"\r\n\r\n{"year": 2024}']
+    body = "".join("--XyZ\r\n%s\r\n" % part for part in parts) + "--XyZ--\r\n"
+    put("multipart", "two_parts.txt", ("multipart/form-data; boundary=XyZ\n" + body).encode())
+    put("multipart", "quoted.txt", ('multipart/form-data; boundary="X y"; charset=utf-8\n--X y\r\n'
+        'content-disposition: form-data; name=file\r\n\r\n\r\n--X y--').encode())
 
 
 # Safetensors --------------------------------------------------------------------------------------
@@ -109,6 +160,9 @@ def make_safetensors():
 
 if __name__ == "__main__":
     make_gguf()
+    make_models()
     make_safetensors()
+    make_ranks()
+    make_multipart()
     for folder in sorted(CORPUS.iterdir()):
         print(folder.name, sum(1 for _ in folder.iterdir()))
