@@ -138,7 +138,7 @@ void wn_http_fail_status(wn_http_call *call, wn_status status, const wn_error *e
 {
     const char *code;
     int http = wn_http_status_of(status, &code);
-    if (http >= 500)
+    if (http >= 500 && status != WN_CANCELLED) /* a client that left is no fault */
         wn_log(WN_LOG_ERROR, "api", "%s %s: %s", call->route ? call->route->method : "?",
                call->route ? call->route->path : "?", err ? err->text : wn_status_name(status));
     wn_http_fail(call, http, code, NULL, "%s", wn_http_public_text(status, err));

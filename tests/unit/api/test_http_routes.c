@@ -110,6 +110,10 @@ static void broken_json(void **state)
     const http_fixture *f = *state;
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
         fixture_error(f, "POST", "/v1/corpora", bodies[i], 400, "");
+    char deep[50001];
+    memset(deep, '[', sizeof deep - 1);
+    deep[sizeof deep - 1] = '\0';
+    fixture_error(f, "POST", "/v1/corpora", deep, 400, "");
 }
 
 static void corpora_live_and_die(void **state)
