@@ -22,12 +22,13 @@ typedef struct wn_chat_message {
     size_t len;
 } wn_chat_message;
 
-#define WN_CHAT_TEMPLATE_VERSION 1 /* part of prefix-cache keys; raise on any change of the text   \
-                                    */
+/* Part of prefix-cache keys; raise on any change of the text. */
+#define WN_CHAT_TEMPLATE_VERSION 1
 
 /* Ids of the whole conversation, BOS included where the family has one, ending in the header of an
  * assistant turn when add_generation_prompt. Without a system message the family's default one is
- * used (as the published templates do). Caller frees *ids. */
+ * used (as the published templates do); Llama 3.2's system turn always stands and begins with the
+ * template's own fixed date lines. Caller frees *ids. */
 wn_status wn_chat_encode(const wn_tokenizer *t, wn_chat_family family,
                          const wn_chat_message *messages, size_t n_messages,
                          bool add_generation_prompt, int32_t **ids, size_t *n, wn_error *err);
