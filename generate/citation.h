@@ -5,6 +5,14 @@
  * err)); WN_TRY(wn_attributor_match(a, sentence, len, WN_NO_SOURCE, &m, err)); if (m.support >=
  * WN_SUPPORT_MIN) ... // sources[m.source].text + m.start .. m.end wn_attributor_close(a);
  *
+ * Measured on 307 XQuAD questions that the weights were not fitted on, five passages each, answers
+ * as bare gold string, "The answer is X.", question's words + X, and gold sentence
+ * (tests/unit/api/test_citation_quality.c --all, MiniLM-L6, support >= WN_SUPPORT_MIN):
+ *                      recall  precision  right span  cited though the passage    cited a
+ *                                                     is not among the sources  wrong answer
+ *   words              0.933     0.995      0.996             0.052                0.059
+ *   words, embeddings  0.961     0.999      0.995             0.020                0.046
+ *
  * The sources are borrowed and must outlive it. Threads: one at a time.
  */
 #ifndef WN_GENERATE_CITATION_H
@@ -16,8 +24,8 @@
 #define WN_NO_SOURCE SIZE_MAX
 
 /* A span is quoted from this support on (marker: when the model itself named its source). */
-#define WN_SUPPORT_MIN 0.5
-#define WN_SUPPORT_MIN_MARKER 0.3
+#define WN_SUPPORT_MIN 0.4
+#define WN_SUPPORT_MIN_MARKER 0.2
 
 typedef struct wn_attribution {
     const wn_source *sources;
@@ -30,11 +38,11 @@ typedef struct wn_attribution {
 
 /* What a span's support is computed from; each 0..1 (cosines -1..1). */
 typedef struct wn_support_features {
-    double window;        /* weight of the sentence's terms that the span has */
-    double passage;       /* ... that the span's passage, title or headings have */
-    double numbers;       /* as window, of numbers and names only; 1 where there are none */
-    double question;      /* weight of the question's other terms that the span has */
-    double cosine;        /* sentence with span */
+    double window;   /* weight of the sentence's terms that the span has */
+    double passage;  /* ... that the span's passage, title or headings have */
+    double numbers;  /* of numbers, in the span, and names, in the passage; 1: there are none */
+    double question; /* weight of the question's other terms that the span has */
+    double cosine;   /* sentence with span */
     double cosine_joined; /* question + sentence with span */
 } wn_support_features;
 

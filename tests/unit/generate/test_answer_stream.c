@@ -177,6 +177,22 @@ static void test_marks_in_front(void **state)
            "The Tyne Bridge was opened in 1928. [1]\nTesla was born in Smiljan in 1856. [2]");
 }
 
+/* A mark before anything was said waits for the sentence. */
+static void test_marks_after_empty_words(void **state)
+{
+    (void)state;
+    expect(BRIDGE_Q, "According to passage [1], the Tyne Bridge was opened in 1928.",
+           "According to passage [1], the Tyne Bridge was opened in 1928.");
+    expect(BRIDGE_Q, "According to passage [2], the Tyne Bridge was opened in 1928. Yes!",
+           "According to passage [1], the Tyne Bridge was opened in 1928. Yes!");
+    expect(BRIDGE_Q, "According to passage [2], bananas are yellow.",
+           "According to passage, bananas are yellow.");
+    expect(BRIDGE_Q, "The answer is: [1] The Tyne Bridge was opened in 1928",
+           "The answer is: [1] The Tyne Bridge was opened in 1928");
+    expect(BRIDGE_Q, "In passage [1], the Tyne Bridge was opened in 1928 [1].",
+           "In passage, the Tyne Bridge was opened in 1928 [1].");
+}
+
 static void test_what_is_no_mark(void **state)
 {
     (void)state;
@@ -373,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_missing_marks_are_added),
         cmocka_unit_test(test_false_marks_go),
         cmocka_unit_test(test_marks_in_front),
+        cmocka_unit_test(test_marks_after_empty_words),
         cmocka_unit_test(test_what_is_no_mark),
         cmocka_unit_test(test_sentences_that_look_like_ends),
         cmocka_unit_test(test_refusal_phrases),

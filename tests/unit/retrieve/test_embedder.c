@@ -1,4 +1,5 @@
 /* The embedder against sentence-transformers and transformers, and against damaged folders. */
+#include "tests/sanitized.h"
 #include "tests/unit/retrieve/embed_fixture.h"
 
 #include <jansson.h>
@@ -11,19 +12,7 @@
 #define GOLDEN WN_SOURCE_DIR "/tests/golden/embed/"
 #define SCIFACT WN_SHARED_DIR "/data/ir/scifact/"
 
-/* Sanitizers make the products some fifty times slower: fewer of the passages there. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#ifdef SANITIZED
-#define N_PASSAGES 4
-#else
-#define N_PASSAGES 200
-#endif
+#define N_PASSAGES (WN_TEST_SANITIZED ? 4 : 200)
 
 static wn_compute *compute;
 
