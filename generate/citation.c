@@ -1,153 +1,15 @@
 /* Attribution of sentences to passage spans (citation.h). */
-#include "generate/citation.h"
+#include "generate/citation_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/sentence.h"
-#include "base/utf8.h"
-#include "generate/answer_terms.h"
-
-#define MAX_WINDOW_BYTES 500 /* a longer "sentence" (a table, a list) is cut at blanks */
-#define MAX_PAIR_BYTES 700
-#define N_EMBEDDED 12 /* windows per sentence that are worth an embedding: the best by words */
-
-typedef struct window {
-    size_t source, start, end; /* bytes of the source's text */
-    bool pair;                 /* two adjacent windows joined */
-    wn_term_list terms;
-    float *vector;                /* [dim], NULL until it was needed */
-    wn_support_features features; /* of the sentence being matched */
-    double support;
-} window;
-
-struct wn_attributor {
-    wn_attribution options;
-    window *windows;
-    size_t n_windows, windows_cap, n_single;
-    wn_term_list *passages; /* [n_sources]: text, title, headings */
-    uint64_t *seen;         /* hashes of all single windows, sorted: their frequency */
-    size_t n_seen;
-    window **order; /* [n_windows], for ranking */
-    float *vectors; /* [N_EMBEDDED + 2][dim] */
-};
-
-/* ---- windows ---- */
 
 static wn_status no_memory(wn_error *err)
 {
     return wn_error_set(err, WN_NO_MEMORY, "no memory to attribute an answer");
-}
-
-static wn_status add_window(wn_attributor *a, size_t source, size_t start, size_t end, bool pair,
-                            wn_error *err)
-{
-    if (a->n_windows == a->windows_cap) {
-        size_t cap = a->windows_cap ? 2 * a->windows_cap : 64;
-        window *windows = wn_realloc(a->windows, cap, sizeof *windows);
-        if (!windows)
-            return no_memory(err);
-        a->windows = windows;
-        a->windows_cap = cap;
-    }
-    window *w = &a->windows[a->n_windows++];
-    *w = (window){.source = source, .start = start, .end = end, .pair = pair};
-    const char *text = a->options.sources[source].text;
-    return wn_terms_extract(text + start, end - start, &w->terms) ? WN_OK : no_memory(err);
-}
-
-/* End of the piece of [start, end) that fits a window: at a blank if there is one. */
-static size_t cut_at(const char *text, size_t start, size_t end)
-{
-    if (end - start <= MAX_WINDOW_BYTES)
-        return end;
-    size_t cut = start + MAX_WINDOW_BYTES;
-    for (size_t i = cut; i > start + MAX_WINDOW_BYTES / 2; i--)
-        if (text[i] == ' ' || text[i] == '\n')
-            return i;
-    cut = wn_utf8_floor(text, cut);
-    return cut > start ? cut : start + MAX_WINDOW_BYTES; /* no UTF-8 at all: any byte will do */
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
-
-static wn_status add_sentences(wn_attributor *a, size_t source, wn_error *err)
-{
-    const wn_source *s = &a->options.sources[source];
-    wn_sentence sentence;
-    for (size_t at = 0; wn_sentence_next(s->text, s->len, &at, &sentence);) {
-        for (size_t start = sentence.start, end = 0; start < sentence.end; start = end) {
-            end = cut_at(s->text, start, sentence.end);
-            WN_TRY(add_window(a, source, start, end, false, err));
-            while (end < sentence.end && is_blank(s->text[end]))
-                end++;
-        }
-    }
-    return WN_OK;
-}
-
-static wn_status add_pairs(wn_attributor *a, wn_error *err)
-{
-    a->n_single = a->n_windows;
-    for (size_t i = 1; i < a->n_single; i++) {
-        window x = a->windows[i - 1], y = a->windows[i];
-        if (x.source == y.source && y.end - x.start <= MAX_PAIR_BYTES)
-            WN_TRY(add_window(a, x.source, x.start, y.end, true, err));
-    }
-    return WN_OK;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-static wn_status count_terms(wn_attributor *a, wn_error *err)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < a->n_single; i++)
-        n += a->windows[i].terms.n;
-    a->seen = wn_alloc(n, sizeof *a->seen);
-    a->order = wn_alloc(a->n_windows, sizeof(window *));
-    if (!a->seen || !a->order)
-        return no_memory(err);
-    for (size_t i = 0; i < a->n_single; i++)
-        for (size_t j = 0; j < a->windows[i].terms.n; j++)
-            a->seen[a->n_seen++] = a->windows[i].terms.terms[j].hash;
-    if (n > 1)
-        qsort(a->seen, n, sizeof *a->seen, by_value);
-    return WN_OK;
-}
-
-static wn_status fill(wn_attributor *a, wn_error *err)
-{
-    const wn_attribution *o = &a->options;
-    a->passages = wn_alloc(o->n_sources, sizeof *a->passages);
-    if (!a->passages)
-        return no_memory(err);
-    for (size_t i = 0; i < o->n_sources; i++) {
-        const wn_source *s = &o->sources[i];
-        const char *title = s->title ? s->title : "", *headings = s->headings ? s->headings : "";
-        if (!wn_terms_extract(s->text, s->len, &a->passages[i]) ||
-            !wn_terms_extract(title, strlen(title), &a->passages[i]) ||
-            !wn_terms_extract(headings, strlen(headings), &a->passages[i]))
-            return no_memory(err);
-        WN_TRY(add_sentences(a, i, err));
-    }
-    WN_TRY(add_pairs(a, err));
-    WN_TRY(count_terms(a, err));
-    if (o->embed) {
-        a->vectors = wn_alloc(N_EMBEDDED + 2, o->dim * sizeof(float));
-        if (!a->vectors)
-            return no_memory(err);
-    }
-    return WN_OK;
 }
 
 wn_status wn_attributor_open(wn_attributor **out, const wn_attribution *options, wn_error *err)
@@ -156,7 +18,7 @@ wn_status wn_attributor_open(wn_attributor **out, const wn_attribution *options,
     if (!a)
         return no_memory(err);
     a->options = *options;
-    wn_status status = fill(a, err);
+    wn_status status = wn_attributor_cut_windows(a, err);
     if (status != WN_OK) {
         wn_attributor_close(a);
         return status;
@@ -183,32 +45,13 @@ void wn_attributor_close(wn_attributor *a)
     free(a);
 }
 
-/* ---- features ---- */
-
-/* How many single windows have the term: equal hashes lie together in `seen`. */
-static size_t frequency(const wn_attributor *a, uint64_t hash)
-{
-    size_t low = 0, high = a->n_seen;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (a->seen[mid] < hash)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    size_t n = 0;
-    while (low + n < a->n_seen && a->seen[low + n] == hash)
-        n++;
-    return n;
-}
-
 /* Rarer terms, names and numbers weigh more. A plain word that no source has is as a rule the
  * model's way of putting it; a name or a number that none has is made up. */
 static double term_weight(const wn_attributor *a, const wn_term *t)
 {
     static const double factor[] = {
         [WN_TERM_WORD] = 1, [WN_TERM_NAME] = 1.3, [WN_TERM_NUMBER] = 1.6};
-    size_t n = frequency(a, t->hash);
+    size_t n = wn_attributor_frequency(a, t->hash);
     double weight = factor[t->kind] * log(1 + (double)a->n_single / ((double)n + 0.5));
     return n == 0 && t->kind == WN_TERM_WORD ? weight / 2 : weight;
 }
@@ -281,7 +124,7 @@ static double support_of(const wn_support_features *f, bool embedded, bool pair)
 
 static int by_support(const void *a, const void *b)
 {
-    const window *x = *(window *const *)a, *y = *(window *const *)b;
+    const wn_window *x = *(wn_window *const *)a, *y = *(wn_window *const *)b;
     if (x->support != y->support)
         return x->support > y->support ? -1 : 1;
     return x < y ? -1 : x > y; /* earlier, and single before pair */
@@ -293,7 +136,7 @@ static size_t rank_by_words(wn_attributor *a, const weighed *sentence, const wei
 {
     size_t n = 0;
     for (size_t i = 0; i < a->n_windows; i++) {
-        window *w = &a->windows[i];
+        wn_window *w = &a->windows[i];
         if (only != WN_NO_SOURCE && w->source != only)
             continue;
         w->features = (wn_support_features){
@@ -323,10 +166,10 @@ static wn_status embed_all(wn_attributor *a, const char *sentence, size_t len, c
                            size_t joined_len, size_t n, wn_error *err)
 {
     const wn_attribution *o = &a->options;
-    const char *texts[N_EMBEDDED + 2] = {sentence, joined};
-    size_t lens[N_EMBEDDED + 2] = {len, joined_len}, n_texts = 2;
+    const char *texts[WN_N_EMBEDDED + 2] = {sentence, joined};
+    size_t lens[WN_N_EMBEDDED + 2] = {len, joined_len}, n_texts = 2;
     for (size_t i = 0; i < n; i++) {
-        const window *w = a->order[i];
+        const wn_window *w = a->order[i];
         if (w->vector)
             continue;
         texts[n_texts] = o->sources[w->source].text + w->start;
@@ -334,7 +177,7 @@ static wn_status embed_all(wn_attributor *a, const char *sentence, size_t len, c
     }
     WN_TRY(o->embed(o->embed_ctx, texts, lens, n_texts, a->vectors, err));
     for (size_t i = 0, used = 2; i < n; i++) {
-        window *w = a->order[i];
+        wn_window *w = a->order[i];
         if (w->vector)
             continue;
         w->vector = wn_alloc(o->dim, sizeof(float));
@@ -359,7 +202,7 @@ static wn_status rank_by_meaning(wn_attributor *a, const char *sentence, size_t 
     free(joined);
     WN_TRY(status);
     for (size_t i = 0; i < n; i++) {
-        window *w = a->order[i];
+        wn_window *w = a->order[i];
         w->features.cosine = dot(a->vectors, w->vector, a->options.dim);
         w->features.cosine_joined = dot(a->vectors + a->options.dim, w->vector, a->options.dim);
         w->support = support_of(&w->features, true, w->pair);
@@ -398,8 +241,8 @@ wn_status wn_attributor_match(wn_attributor *a, const char *sentence, size_t len
     if (n == 0)
         goto out;
     if (a->options.embed)
-        WN_TRY_OUT(rank_by_meaning(a, sentence, len, n < N_EMBEDDED ? n : N_EMBEDDED, err));
-    const window *best = a->order[0];
+        WN_TRY_OUT(rank_by_meaning(a, sentence, len, n < WN_N_EMBEDDED ? n : WN_N_EMBEDDED, err));
+    const wn_window *best = a->order[0];
     *out = (wn_span_match){.source = best->source,
                            .start = best->start,
                            .end = best->end,
