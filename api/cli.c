@@ -259,7 +259,12 @@ void wn_cli_sampler(const wn_cli *cli, wn_sampler_options *out)
     out->top_k = (int32_t)wn_options_int(o, "top-k");
     out->top_p = (float)wn_options_num(o, "top-p");
     out->min_p = (float)wn_options_num(o, "min-p");
-    out->repetition_penalty = (float)wn_options_num(o, "repetition-penalty");
+    /* The small model falls into loops; the larger ones answer worse when quoting is made costly.
+     */
+    if (wn_options_is_set(o, "repetition-penalty"))
+        out->repetition_penalty = (float)wn_options_num(o, "repetition-penalty");
+    else if (wn_options_bool(o, "small"))
+        out->repetition_penalty = 1.1f;
     out->seed = (uint64_t)wn_options_int(o, "seed");
 }
 

@@ -86,11 +86,11 @@ void wn_cli_print_json(json_t *object);
         {"min-p", WN_OPT_NUM, "0", 0, 1, "P", "drop tokens below P times the likeliest"},            \
         {"repetition-penalty",                                                                       \
          WN_OPT_NUM,                                                                                 \
-         "1.1",                                                                                      \
+         NULL,                                                                                       \
          0.1,                                                                                        \
          10,                                                                                         \
          "R",                                                                                        \
-         "above 1: avoid repeating; 1 = off"},                                                       \
+         "above 1: avoid repeating, the passages' words too; 1 = off [1; with --small 1.1]"},        \
     {                                                                                                \
         "seed", WN_OPT_INT, "0", 0, 9e15, "N", "seed of the sampling"                                \
     }
