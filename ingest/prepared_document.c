@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "ingest/document_title.h"
 
 wn_status wn_prepared_format(const char *name, const void *data, size_t len,
                              const wn_doc_format **out, wn_error *err)
@@ -31,13 +32,14 @@ wn_status wn_prepared_parse(wn_prepared *p, const wn_ingest_options *o, wn_parse
     WN_TRY(wn_parse_pool_run(pool, p->format, data, len, &p->doc, err));
     if (p->doc.n_blocks == 0)
         return wn_error_set(err, WN_FORMAT, "there is no text in it");
+    WN_TRY(wn_document_title(&p->title, p->doc.title, p->path, err));
     return wn_passages_cut(&p->passages, &p->doc, &chunks, err);
 }
 
 void wn_prepared_embed_text(const wn_prepared *p, size_t passage, wn_strbuf *out)
 {
     const wn_passage *at = &p->passages.items[passage];
-    const char *title = p->doc.title;
+    const char *title = p->title;
     bool inside = strncmp(at->headings, title, strlen(title)) == 0;
     if (!inside || !*at->headings)
         wn_strbuf_adds(out, title);
@@ -54,7 +56,7 @@ wn_status wn_prepared_store(const wn_prepared *p, const wn_ingest_options *o, in
 {
     wn_document_content content = {.doc = {.path = p->path,
                                            .filename = wn_fs_basename(p->path),
-                                           .title = p->doc.title,
+                                           .title = p->title,
                                            .media_type = p->format->media_type,
                                            .checksum = p->checksum,
                                            .attributes = o->attributes ? o->attributes : "{}",
@@ -75,6 +77,7 @@ wn_status wn_prepared_store(const wn_prepared *p, const wn_ingest_options *o, in
 void wn_prepared_free(wn_prepared *p)
 {
     free(p->path);
+    free(p->title);
     free(p->vectors);
     wn_parsed_doc_free(&p->doc);
     wn_passages_free(&p->passages);

@@ -24,6 +24,7 @@ typedef struct wn_prepared {
     uint64_t source_bytes;
     bool replaces; /* the corpus has another version of the path */
     wn_parsed_doc doc;
+    char *title; /* document_title.h: doc.title and what the file name adds */
     wn_passages passages;
     float *vectors;   /* [passages.n][dim], or NULL */
     size_t n_vectors; /* filled so far */
