@@ -45,6 +45,8 @@ void wn_attributor_close(wn_attributor *a)
     free(a);
 }
 
+#define GIVEN_WEIGHT 0.5
+
 /* Rarer terms, names and numbers weigh more. A plain word that no source has is as a rule the
  * model's way of putting it; a name or a number that none has is made up. */
 static double term_weight(const wn_attributor *a, const wn_term *t)
@@ -63,13 +65,20 @@ typedef struct weighed {
     double total, total_numbers;
 } weighed;
 
-static wn_status weigh(const wn_attributor *a, weighed *w, wn_error *err)
+/* A term that the sentence only repeats from the question is no claim of its own ("In 1962, Kennedy
+ * ..."): it weighs half, and as a name or number it need not stand in the span. given: NULL = none.
+ */
+static wn_status weigh(const wn_attributor *a, weighed *w, const wn_term_list *given, wn_error *err)
 {
     w->weights = wn_alloc(w->terms.n, sizeof *w->weights);
     if (!w->weights)
         return no_memory(err);
     for (size_t i = 0; i < w->terms.n; i++) {
         w->weights[i] = term_weight(a, &w->terms.terms[i]);
+        if (given && wn_terms_find(given, w->terms.terms[i].hash)) {
+            w->weights[i] *= GIVEN_WEIGHT;
+            w->terms.terms[i].kind = WN_TERM_WORD;
+        }
         w->total += w->weights[i];
         if (w->terms.terms[i].kind != WN_TERM_WORD)
             w->total_numbers += w->weights[i];
@@ -221,13 +230,13 @@ static wn_status weigh_both(const wn_attributor *a, const char *sentence, size_t
          !wn_terms_extract(a->options.question, strlen(a->options.question), &said->terms)) ||
         !wn_terms_extract(a->options.question, strlen(a->options.question), &asked->terms))
         return no_memory(err);
+    WN_TRY(weigh(a, said, &asked->terms, err));
     size_t n = 0;
     for (size_t i = 0; i < asked->terms.n; i++)
         if (!wn_terms_find(&said->terms, asked->terms.terms[i].hash))
             asked->terms.terms[n++] = asked->terms.terms[i];
     asked->terms.n = n;
-    WN_TRY(weigh(a, said, err));
-    return weigh(a, asked, err);
+    return weigh(a, asked, NULL, err);
 }
 
 wn_status wn_attributor_match(wn_attributor *a, const char *sentence, size_t len, size_t only,
