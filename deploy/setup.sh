@@ -16,7 +16,7 @@ packages=(
     libseccomp-dev                                  # the sandbox of document readers
     libmicrohttpd-dev                               # the server
     ca-certificates python3 python3-pip             # models come as packages of pip; nothing of them runs
-    libcmocka-dev                                   # unit tests
+    libcmocka-dev curl                              # tests
 )
 ci=(git clang clang-format-14 libclang-rt-14-dev binutils)
 
