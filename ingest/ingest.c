@@ -113,7 +113,11 @@ static wn_status on_stored(void *ctx, const wn_prepared *p, int64_t id, wn_statu
     }
     run->report->passages += p->passages.n;
     finish_file(run, p->path, p->replaces ? WN_INGEST_REPLACED : WN_INGEST_ADDED, id, "");
-    return wn_known_files_add(&run->known, p->checksum, id, p->path, err);
+    if (!p->moved)
+        return wn_known_files_add(&run->known, p->checksum, id, p->path, err);
+    /* Only now: a move that fails half-way loses nothing. */
+    WN_TRY(wn_corpus_delete_document(run->o->corpus, p->moved, err));
+    return wn_known_files_move(&run->known, p->moved, id, p->path, err);
 }
 
 /* The text of a failure without the path that the event carries anyway. */
@@ -140,12 +144,14 @@ static const char *find_duplicate(const ingest_run *run, const char *checksum, i
 }
 
 static wn_status parse_file(ingest_run *run, const char *path, const char *checksum, bool replaces,
-                            const wn_doc_format *format, const wn_strbuf *bytes, wn_error *err)
+                            int64_t moved, const wn_doc_format *format, const wn_strbuf *bytes,
+                            wn_error *err)
 {
     wn_error why = {0};
     wn_prepared p = {.format = format,
                      .source_bytes = bytes->len,
-                     .replaces = replaces,
+                     .replaces = replaces || moved != 0,
+                     .moved = moved,
                      .path = wn_strdup(path)};
     if (!p.path)
         return wn_error_set(err, WN_NO_MEMORY, "no memory for a path");
@@ -175,11 +181,15 @@ static wn_status ingest_bytes_of(ingest_run *run, const char *path, const wn_doc
         return WN_OK;
     }
     const char *other = id == 0 ? find_duplicate(run, checksum, &same_id) : NULL;
-    if (other) {
+    /* A file of ours that is no longer where it was has moved. Uploads have no file. */
+    bool moved = other && same_id != 0 && *other == '/' && !wn_fs_exists(other);
+    if (other && !moved) {
         finish_file(run, path, WN_INGEST_DUPLICATE, same_id, other);
         return WN_OK;
     }
-    return parse_file(run, path, checksum, id != 0, format, bytes, err);
+    if (moved) /* a further copy is a duplicate of this one */
+        WN_TRY(wn_known_files_move(&run->known, same_id, same_id, path, err));
+    return parse_file(run, path, checksum, id != 0, moved ? same_id : 0, format, bytes, err);
 }
 
 /* Reads a file and finds its format. In a folder, files of other kinds are skipped, most of them by

@@ -19,7 +19,7 @@
 
 typedef enum wn_ingest_outcome {
     WN_INGEST_ADDED,
-    WN_INGEST_REPLACED,
+    WN_INGEST_REPLACED, /* a newer version of its path, or the same file moved to another path */
     WN_INGEST_UNCHANGED,
     WN_INGEST_DUPLICATE, /* same bytes as another document of the corpus */
     WN_INGEST_SKIPPED,   /* unknown format in a folder walk */

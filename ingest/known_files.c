@@ -79,6 +79,23 @@ const wn_known_file *wn_known_files_find(const wn_known_files *k, const char *ch
     return found;
 }
 
+wn_status wn_known_files_move(wn_known_files *k, int64_t old_id, int64_t id, const char *path,
+                              wn_error *err)
+{
+    for (size_t i = 0; i < k->n; i++) {
+        if (k->items[i].id != old_id)
+            continue;
+        char *copy = wn_strdup(path);
+        if (!copy)
+            return wn_error_set(err, WN_NO_MEMORY, "no memory for a path");
+        free(k->items[i].path);
+        k->items[i].path = copy;
+        k->items[i].id = id;
+        break;
+    }
+    return WN_OK;
+}
+
 void wn_known_files_free(wn_known_files *k)
 {
     for (size_t i = 0; i < k->n; i++)

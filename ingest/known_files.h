@@ -26,6 +26,9 @@ wn_status wn_known_files_read(wn_known_files *out, wn_corpus *corpus, wn_error *
 wn_status wn_known_files_add(wn_known_files *k, const char *checksum, int64_t id, const char *path,
                              wn_error *err);
 const wn_known_file *wn_known_files_find(const wn_known_files *k, const char *checksum);
+/* The file of document `old_id` is now `path`, stored (or about to be) as document `id`. */
+wn_status wn_known_files_move(wn_known_files *k, int64_t old_id, int64_t id, const char *path,
+                              wn_error *err);
 void wn_known_files_free(wn_known_files *k);
 
 #endif

@@ -23,6 +23,8 @@ typedef struct wn_prepared {
     const wn_doc_format *format;
     uint64_t source_bytes;
     bool replaces; /* the corpus has another version of the path */
+    int64_t moved; /* document with the same bytes whose file is gone: deleted when this one is
+                      stored */
     wn_parsed_doc doc;
     char *title; /* document_title.h: doc.title and what the file name adds */
     wn_passages passages;

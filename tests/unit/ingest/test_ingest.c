@@ -285,6 +285,24 @@ static void test_duplicates_in_one_run(void **state)
     assert_int_equal(f->n_events, 2);
 }
 
+static void test_a_moved_file_moves(void **state)
+{
+    fixture *f = *state;
+    write_file(f, "old.txt", "The same words.");
+    assert_int_equal(ingest(f, "").added, 1);
+    assert_int_equal(unlink(path_of(f, "old.txt")), 0);
+    write_file(f, "new.txt", "The same words.");
+    write_file(f, "newer.txt", "The same words.");
+    wn_ingest_report r = ingest(f, "");
+    assert_int_equal(r.replaced, 1);
+    assert_int_equal(r.duplicate, 1);
+    assert_int_equal(n_documents(f), 1);
+    wn_document_record record;
+    WN_ASSERT_OK(wn_corpus_document_by_path(f->corpus, path_of(f, "new.txt"), &record, err));
+    wn_document_record_free(&record);
+    assert_int_equal(ingest(f, "").unchanged, 1);
+}
+
 static void test_keyword_search_only(void **state)
 {
     fixture *f = *state;
@@ -432,6 +450,7 @@ int main(int argc, char **argv)
         TEST(test_batches_span_files),
         TEST(test_one_long_file),
         TEST(test_duplicates_in_one_run),
+        TEST(test_a_moved_file_moves),
         TEST(test_keyword_search_only),
         TEST(test_cancel),
         TEST(test_broken_embedder_stops),
