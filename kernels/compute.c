@@ -13,15 +13,16 @@ typedef struct isa_row {
     bool present; /* on this machine */
 } isa_row;
 
-enum { N_ISAS = 3 };
+enum { N_ISAS = 4 };
 
 /* Best first. */
 static void list_isas(isa_row rows[N_ISAS])
 {
     const wn_cpu_features f = wn_cpu_features_get();
-    rows[0] = (isa_row){&wn_kernels_avx512, f.avx512};
-    rows[1] = (isa_row){&wn_kernels_avx2, f.avx2};
-    rows[2] = (isa_row){&wn_kernels_ref, true};
+    rows[0] = (isa_row){&wn_kernels_avx512bf16, f.avx512bf16};
+    rows[1] = (isa_row){&wn_kernels_avx512, f.avx512};
+    rows[2] = (isa_row){&wn_kernels_avx2, f.avx2};
+    rows[3] = (isa_row){&wn_kernels_ref, true};
 }
 
 static void describe_machine(const isa_row rows[N_ISAS], char *text, size_t cap)
@@ -50,7 +51,8 @@ static wn_status choose_isa(wn_compute *c, const char *wanted, wn_error *err)
     }
     if (!known)
         return wn_error_set(err, WN_INVALID,
-                            "instruction set \"%s\" is unknown: use auto, ref, avx2 or avx512",
+                            "instruction set \"%s\" is unknown: use auto, ref, avx2, avx512 or "
+                            "avx512bf16",
                             wanted);
     if (!c->kernels)
         return wn_error_set(err, WN_UNSUPPORTED,
@@ -61,15 +63,27 @@ static wn_status choose_isa(wn_compute *c, const char *wanted, wn_error *err)
     return WN_OK;
 }
 
-static size_t scratch_bytes(const wn_kernel_table *k)
+static size_t size_max(size_t a, size_t b)
 {
-    size_t bytes = k->attention_scratch_bytes;
-    if (k->gemm) {
-        const size_t panel = WN_GEMM_NC * WN_GEMM_KC * k->gemm->element_bytes;
-        const size_t temp = k->gemm->nr * WN_GEMM_KC * sizeof(float);
-        bytes = bytes > panel + temp ? bytes : panel + temp;
+    return a > b ? a : b;
+}
+
+/* The largest of a thread's scratch and of the strips, over the table's products. */
+static void measure_scratch(const wn_kernel_table *k, size_t *scratch, size_t *strips)
+{
+    const wn_gemm_kernels *all[] = {k->gemm, k->fast_gemm, k->packed_gemm};
+    *scratch = k->attention_scratch_bytes;
+    *strips = 0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        const wn_gemm_kernels *g = all[i];
+        if (!g)
+            continue;
+        const size_t temp = 32 * WN_GEMM_KC * sizeof(float);
+        *scratch = size_max(*scratch, WN_GEMM_NC / g->nr * g->sliver_bytes + temp);
+        *strips =
+            size_max(*strips, WN_GEMM_MC / g->mr * (WN_GEMM_KS / WN_GEMM_KC) * g->strip_bytes);
     }
-    return wn_size_div_up(bytes, 64) * 64;
+    *scratch = wn_size_div_up(*scratch, 64) * 64;
 }
 
 static wn_status open_parts(wn_compute *c, const wn_compute_options *options, wn_error *err)
@@ -77,11 +91,14 @@ static wn_status open_parts(wn_compute *c, const wn_compute_options *options, wn
     WN_TRY(choose_isa(c, options->isa, err));
     WN_TRY(wn_thread_pool_open(&c->pool, options->n_threads, err));
     c->n_threads = wn_thread_pool_size(c->pool);
-    c->scratch_bytes = scratch_bytes(c->kernels);
+    c->exact = options->exact || !c->kernels->packed_gemv;
+    size_t strips = 0;
+    measure_scratch(c->kernels, &c->scratch_bytes, &strips);
     c->scratch = wn_alloc_aligned(64, c->n_threads, c->scratch_bytes);
-    if (c->kernels->gemm)
-        c->strips = wn_alloc_aligned(64, WN_GEMM_MC * WN_GEMM_KS, c->kernels->gemm->element_bytes);
-    if (!c->scratch || (c->kernels->gemm && !c->strips))
+    c->strips = wn_alloc_aligned(64, strips, 1);
+    c->x_blocks = wn_alloc_aligned(64, WN_MATMUL_GEMV_MAX * (WN_PACKED_MAX_COLS / 256),
+                                   sizeof *c->x_blocks);
+    if (!c->scratch || !c->strips || !c->x_blocks)
         return wn_error_set(err, WN_NO_MEMORY, "scratch of %zu threads does not fit in memory",
                             c->n_threads);
     return WN_OK;
@@ -108,6 +125,7 @@ void wn_compute_close(wn_compute *c)
         return;
     wn_thread_pool_close(c->pool);
     free(c->strips);
+    free(c->x_blocks);
     free(c->scratch);
     free(c);
 }

@@ -29,8 +29,10 @@ typedef struct wn_matrix wn_matrix;
 
 typedef struct wn_compute_options {
     size_t n_threads; /* 0 = all processors this process may use */
-    const char *isa;  /* NULL or "auto" = best; "ref", "avx2", "avx512" (WINNOW_ISA); an absent one
-                         is  WN_UNSUPPORTED and the text says what the machine has */
+    const char *isa;  /* NULL or "auto" = best; "ref", "avx2", "avx512", "avx512bf16" (WINNOW_ISA); an
+                         absent one is WN_UNSUPPORTED and the text says what the machine has */
+    bool exact;       /* f32 products: weights stay as they are in the file, activations in f32. For
+                         evaluation and golden tests; several times slower. The set "ref" always is */
 } wn_compute_options;
 
 wn_status wn_compute_open(wn_compute **out, const wn_compute_options *options, wn_error *err);
@@ -40,11 +42,14 @@ const char *wn_compute_reason(const wn_compute *c); /* why, for `winnow doctor` 
 size_t wn_compute_n_threads(const wn_compute *c);
 wn_thread_pool *wn_compute_pool(wn_compute *c);
 
-/* The weights of a linear layer, [n_out, n_in], as the kernels want them. The tensor's bytes may be
- * referenced, so its file must outlive the matrix. Types: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K
+/* The weights of a linear layer, [n_out, n_in], as the kernels want them: block-quantised types are
+ * packed into memory of the matrix (the tensor's bytes are not needed any more then, and a mapped
+ * file's pages may be dropped: wn_matrix_is_packed); plain types and those of an exact context are
+ * referenced, so their file must outlive the matrix. Types: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K
  * Q6_K; n_in must be a multiple of the block (WN_FORMAT otherwise, naming the tensor). */
 wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, wn_error *err);
 void wn_matrix_free(wn_matrix *w);
+bool wn_matrix_is_packed(const wn_matrix *w);
 size_t wn_matrix_rows(const wn_matrix *w); /* n_out */
 size_t wn_matrix_cols(const wn_matrix *w); /* n_in */
 /* Row i as f32 [n_in] (embedding look-up). */
@@ -55,11 +60,22 @@ void wn_dequantize(wn_dtype type, const void *src, float *dst, size_t n);
 /* Any tensor (norm weights, biases) to a new f32 array of n elements; caller frees. */
 wn_status wn_tensor_to_f32(float **out, const wn_tensor *t, wn_error *err);
 
+/* Packed weights are multiplied in integers: activations are rounded to 16 or 12 bits in blocks of
+ * 256 columns (2^-16 or 2^-12 of the block's largest). Plain weights: f32, or bf16 operands for more
+ * than WN_MATMUL_GEMV_MAX rows where the set has them. Sums in f32 or exact. */
 #define WN_MATMUL_GEMV_MAX 8
-/* y[m][n_out] = x[m][n_in] w^T (+ bias[n_out] unless NULL). f32 accumulation. y must not overlap x.
- */
+/* y[m][n_out] = x[m][n_in] w^T (+ bias[n_out] unless NULL). y must not overlap x. */
 void wn_matmul(wn_compute *c, const wn_matrix *w, const float *x, size_t m, const float *bias,
                float *y);
+/* n products of the same x, in one go: x is packed once and the threads meet once. */
+typedef struct wn_product {
+    const wn_matrix *w; /* all with the same n_in */
+    const float *bias;  /* NULL: none */
+    float *y;           /* [m][n_out] */
+    bool add;           /* y += instead of y = */
+} wn_product;
+#define WN_MATMUL_MANY 8 /* n at most */
+void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m);
 
 /* y[i] = x[i] / sqrt(mean(x[i]^2) + eps) * w; y may be x. */
 void wn_rmsnorm(wn_compute *c, const float *x, const float *w, size_t m, size_t d, float eps,

@@ -5,15 +5,18 @@
 #include "kernels/kernel_table.h"
 
 #define WN_GEMM_MC 504  /* rows of x packed at a time: a multiple of every table's mr */
-#define WN_GEMM_KS 2304 /* columns of x packed at a time: a multiple of WN_GEMM_KC */
+#define WN_GEMM_KS 4096 /* columns of x packed at a time: a multiple of WN_GEMM_KC */
+#define WN_PACKED_MAX_COLS 32768 /* a matrix of more columns is not packed */
 
 struct wn_compute {
     const wn_kernel_table *kernels;
     wn_thread_pool *pool;
     size_t n_threads;
+    bool exact;
     char reason[160];
-    uint8_t *strips;  /* packed rows of x: [MC / mr][KS][mr] elements; NULL without gemm */
-    uint8_t *scratch; /* n_threads pieces of scratch_bytes, 64-byte aligned */
+    uint8_t *strips;      /* packed rows of x: [MC / mr][KS / KC] strips; NULL without gemm */
+    wn_x_block *x_blocks; /* [WN_MATMUL_GEMV_MAX][WN_PACKED_MAX_COLS / 256]; NULL when exact */
+    uint8_t *scratch;     /* n_threads pieces of scratch_bytes, 64-byte aligned */
     size_t scratch_bytes;
 };
 

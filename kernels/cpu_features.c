@@ -30,6 +30,7 @@ wn_cpu_features wn_cpu_features_get(void)
         return f;
     f.avx2 = fma_f16c && (b & bit_AVX2) && has_bits(xcr0, XCR0_YMM);
     f.avx512 = f.avx2 && has_bits(b, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL) &&
-               has_bits(xcr0, XCR0_ZMM);
+               (c & bit_AVX512VNNI) && has_bits(xcr0, XCR0_ZMM);
+    f.avx512bf16 = f.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16);
     return f;
 }

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 
 typedef struct wn_cpu_features {
-    bool avx2;   /* AVX2 + FMA + F16C, ymm state enabled */
-    bool avx512; /* the above + F, BW, DQ, VL, zmm state enabled */
+    bool avx2;       /* AVX2 + FMA + F16C, ymm state enabled */
+    bool avx512;     /* the above + F, BW, DQ, VL, VNNI, zmm state enabled */
+    bool avx512bf16; /* the above + BF16 */
 } wn_cpu_features;
 
 wn_cpu_features wn_cpu_features_get(void);

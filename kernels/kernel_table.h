@@ -16,45 +16,73 @@
 #include "base/dtype.h"
 #include "kernels/compute.h"
 
-/* Weights [n_out, n_in], each row row_bytes of blocks of `type`, any alignment. */
+/* Weights [n_out, n_in]. Packed: panels of 16 rows (packed_weights.h). Otherwise the tensor's own
+ * bytes, each row row_bytes of blocks of `type`, any alignment. */
 struct wn_matrix {
     wn_dtype type;
-    const uint8_t *data;
+    const uint8_t *data; /* NULL when packed */
     size_t n_out, n_in, row_bytes;
+    uint8_t *panels; /* NULL when not packed */
+    size_t panel_bytes;
 };
+
+/* Up to 256 columns of a row of activations as integers, x = scale * q (simd_quantize.h). */
+typedef struct wn_x_block {
+    int16_t q[256];                /* in each quad of columns: 0, 2, 1, 3 */
+    int32_t sum[8];                /* of q, per 32 columns */
+    float float_sum[8];            /* the same */
+    float scale, cache_line_end[15];
+} wn_x_block;
+
+/* Largest |q|: with scales per 32 columns sums of 32 products have to fit 32 bits, with scales of
+ * super-blocks sums of 256 products of larger weights. */
+static inline float wn_x_limit(wn_dtype type)
+{
+    return wn_dtype_block_elements(type) == 256 ? 2047.0f : 32767.0f;
+}
 
 /* Blocked product. K is cut at multiples of WN_GEMM_KC, counted from 0; each block's sum is formed
  * in registers, in order of k, and added to y: so an element's bits depend on its row of x and its
  * row of w only. */
 #define WN_GEMM_KC 256 /* a multiple of every quantisation block */
-#define WN_GEMM_NC                                                                                 \
-    128 /* columns (rows of w) of one panel: KC x NC x 4 bytes is 1/8 of a 1 MB L2                 \
-         */
+#define WN_GEMM_NC 128 /* columns (rows of w) of one panel: its f32 values are 1/8 of a 1 MB L2 */
 
 typedef struct wn_gemm_kernels {
-    size_t mr, nr;        /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
-    size_t element_bytes; /* of packed operands */
-    /* One strip: x [n_rows <= mr][n_k], row stride in floats -> packed mr * n_k elements. */
-    void (*pack_strip)(const float *x, size_t x_stride, size_t n_rows, size_t n_k, void *out);
-    /* One panel: rows row0 .. row0 + n_rows (<= NC) and columns k0 .. k0 + n_k (<= KC) of w -> NC *
-     * KC elements at most. temp: nr * KC floats. */
+    size_t mr, nr;       /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
+    size_t strip_bytes;  /* mr rows of KC columns */
+    size_t sliver_bytes; /* nr rows of w, KC columns; a panel is whole slivers */
+    /* One strip: x [n_rows <= mr][n_k <= KC], row stride in floats, as products with w want it. */
+    void (*pack_strip)(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
+                       size_t n_k, void *out);
+    /* One panel: rows row0 .. row0 + n_rows (<= NC) and columns k0 .. k0 + n_k (<= KC) of w. temp:
+     * 32 * KC floats. */
     void (*pack_panel)(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
                        void *out, float *temp);
-    /* y[n_rows][n_cols] (row stride in floats) = bias + strip . panel when `first`, += otherwise.
-     */
-    void (*multiply)(const void *strip, const void *panel, size_t n_rows, size_t n_cols, size_t n_k,
-                     bool first, const float *bias, float *y, size_t y_stride);
+    /* y[n_rows][n_cols <= nr] (row stride in floats) = or, when add, += strip . sliver + bias. */
+    void (*multiply)(const wn_matrix *w, const void *strip, const void *sliver, size_t n_rows,
+                     size_t n_cols, size_t n_k, bool add, const float *bias, float *y,
+                     size_t y_stride);
 } wn_gemm_kernels;
 
 #define WN_ATTENTION_MAX_HEAD_DIM 256
 
 typedef struct wn_kernel_table {
     const char *name;
-    /* y[j * y_stride + r] = w[r] . x[j] + bias[r], r in row0 .. row0 + n_rows, j < m, x [m][n_in].
-     * The bits of y[j] depend on x[j] only. */
-    void (*gemv)(const wn_matrix *w, size_t row0, size_t n_rows, const float *x, size_t m,
+    /* y[j * y_stride + r] = or, when add, += w[r] . x[j] + bias[r], r in row0 .. row0 + n_rows, j <
+     * m, x [m][n_in]. The bits of y[j] depend on x[j] only. For weights that are not packed. */
+    void (*gemv)(const wn_matrix *w, size_t row0, size_t n_rows, const float *x, size_t m, bool add,
                  const float *bias, float *y, size_t y_stride);
-    const wn_gemm_kernels *gemm; /* NULL: gemv serves any m */
+    const wn_gemm_kernels *gemm; /* the same for any m, f32; NULL: gemv serves any m */
+    /* The same for plain types in less than f32; NULL: gemm serves them. */
+    const wn_gemm_kernels *fast_gemm;
+    /* Packed weights; NULL: weights are not packed. row0 is a multiple of 16, row j of x is x[j *
+     * x_stride], blocks of 256 columns. */
+    void (*packed_gemv)(const wn_matrix *w, size_t row0, size_t n_rows, const wn_x_block *x,
+                        size_t x_stride, size_t m, bool add, const float *bias, float *y,
+                        size_t y_stride);
+    const wn_gemm_kernels *packed_gemm;
+    /* n <= 256 columns, a multiple of 32. */
+    void (*quantize)(const float *x, size_t n, float limit, wn_x_block *out);
     /* Query rows row0 .. row0 + n_rows (<= attention_rows) of KV head kv; row r is token r / group,
      * head kv * group + r % group, group = n_heads / n_kv_heads. */
     void (*attention)(const wn_attention_args *a, size_t kv, size_t row0, size_t n_rows,
@@ -75,5 +103,6 @@ typedef struct wn_kernel_table {
 extern const wn_kernel_table wn_kernels_ref;
 extern const wn_kernel_table wn_kernels_avx2;
 extern const wn_kernel_table wn_kernels_avx512;
+extern const wn_kernel_table wn_kernels_avx512bf16;
 
 #endif

@@ -2,12 +2,17 @@
 #include "kernels/simd_attention.h"
 #include "kernels/simd_gemm.h"
 #include "kernels/simd_gemv.h"
+#include "kernels/simd_packed_gemm.h"
+#include "kernels/simd_packed_gemv.h"
 #include "kernels/simd_rows.h"
 
 const wn_kernel_table wn_kernels_avx2 = {
     .name = WN_TABLE_NAME,
     .gemv = simd_gemv,
     .gemm = &simd_gemm,
+    .packed_gemv = simd_packed_gemv,
+    .packed_gemm = &simd_packed_gemm,
+    .quantize = simd_quantize,
     .attention = simd_attention,
     .attention_rows = ATTENTION_ROWS,
     .attention_scratch_bytes = sizeof(attention_scratch),

@@ -1,13 +1,18 @@
-/* The table for AVX-512 (F, BW, DQ, VL); compiled with these flags (kernels.cmake). */
+/* The table for AVX-512 (F, BW, DQ, VL, VNNI); compiled with these flags (kernels.cmake). */
 #include "kernels/simd_attention.h"
 #include "kernels/simd_gemm.h"
 #include "kernels/simd_gemv.h"
+#include "kernels/simd_packed_gemm.h"
+#include "kernels/simd_packed_gemv.h"
 #include "kernels/simd_rows.h"
 
 const wn_kernel_table wn_kernels_avx512 = {
     .name = WN_TABLE_NAME,
     .gemv = simd_gemv,
     .gemm = &simd_gemm,
+    .packed_gemv = simd_packed_gemv,
+    .packed_gemm = &simd_packed_gemm,
+    .quantize = simd_quantize,
     .attention = simd_attention,
     .attention_rows = ATTENTION_ROWS,
     .attention_scratch_bytes = sizeof(attention_scratch),

@@ -7,7 +7,7 @@
 #include "kernels/kernel_table.h"
 
 static void ref_gemv(const wn_matrix *w, size_t row0, size_t n_rows, const float *x, size_t m,
-                     const float *bias, float *y, size_t y_stride)
+                     bool add, const float *bias, float *y, size_t y_stride)
 {
     const size_t block_bytes = wn_dtype_block_bytes(w->type);
     const size_t block = wn_dtype_block_elements(w->type);
@@ -25,7 +25,8 @@ static void ref_gemv(const wn_matrix *w, size_t row0, size_t n_rows, const float
                     sum[j] += (double)values[i] * (double)x[j * w->n_in + k + i];
         }
         for (size_t j = 0; j < m; j++)
-            y[j * y_stride + r] = (float)(sum[j] + (bias ? (double)bias[r] : 0.0));
+            y[j * y_stride + r] = (float)(sum[j] + (bias ? (double)bias[r] : 0.0) +
+                                          (add ? (double)y[j * y_stride + r] : 0.0));
     }
 }
 
@@ -128,7 +129,7 @@ static void ref_add(const float *x, size_t n, float *y)
 const wn_kernel_table wn_kernels_ref = {
     .name = "ref",
     .gemv = ref_gemv,
-    .gemm = NULL,
+    .gemm = NULL, /* and no packed weights: this is the oracle of those too */
     .attention = ref_attention,
     .attention_rows = 16,
     .attention_scratch_bytes = WN_ATTENTION_MAX_HEAD_DIM * sizeof(double),

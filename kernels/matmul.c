@@ -1,156 +1,197 @@
-/* Matrices, and the split of products into units. See kernel_table.h for the parts. */
+/* The split of products into units. See kernel_table.h for the parts. */
 #include <assert.h>
-#include <stdlib.h>
 
-#include "base/checked.h"
 #include "kernels/compute_internal.h"
-#include "kernels/dequant_block.h"
+#include "kernels/packed_weights.h"
 
-wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, wn_error *err)
-{
-    (void)c;
-    const char *name = w->name ? w->name : "?";
-    if (!wn_dtype_is_weight(w->dtype))
-        return wn_error_set(err, WN_UNSUPPORTED, "tensor %s: %s is no type of weights", name,
-                            wn_dtype_name(w->dtype));
-    if (w->n_dims != 2)
-        return wn_error_set(err, WN_FORMAT, "tensor %s: a matrix has 2 dimensions, not %d", name,
-                            w->n_dims);
-    size_t row_bytes = 0, bytes = 0;
-    if (!wn_dtype_bytes(w->dtype, w->shape[1], &row_bytes))
-        return wn_error_set(err, WN_FORMAT, "tensor %s: rows of %zu are no whole %s blocks of %zu",
-                            name, w->shape[1], wn_dtype_name(w->dtype),
-                            wn_dtype_block_elements(w->dtype));
-    if (!wn_size_mul(row_bytes, w->shape[0], &bytes) || bytes != w->bytes)
-        return wn_error_set(err, WN_FORMAT, "tensor %s: %zu bytes do not hold %zu x %zu %s", name,
-                            w->bytes, w->shape[0], w->shape[1], wn_dtype_name(w->dtype));
-    wn_matrix *m = wn_alloc(1, sizeof *m);
-    if (!m)
-        return wn_error_set(err, WN_NO_MEMORY, "tensor %s", name);
-    *m = (wn_matrix){w->dtype, w->data, w->shape[0], w->shape[1], row_bytes};
-    *out = m;
-    return WN_OK;
-}
-
-void wn_matrix_free(wn_matrix *w)
-{
-    free(w);
-}
-
-size_t wn_matrix_rows(const wn_matrix *w)
-{
-    return w->n_out;
-}
-
-size_t wn_matrix_cols(const wn_matrix *w)
-{
-    return w->n_in;
-}
-
-void wn_matrix_row(const wn_matrix *w, size_t i, float *out)
-{
-    assert(i < w->n_out);
-    wn_dequant_run(w->type, w->data + i * w->row_bytes, out, w->n_in);
-}
-
-/* A product, or the part of it that is being worked on. */
-typedef struct product {
+/* Products of the same x and kind, or the part of them that is being worked on. Units are numbered
+ * through all products: first those of the first one. */
+typedef struct batch {
     wn_compute *c;
-    const wn_matrix *w;
-    const float *x, *bias;
-    float *y;
-    size_t m;            /* rows of x */
+    const wn_product *products;
+    size_t n;
+    const wn_gemm_kernels *g; /* NULL: gemv */
+    const float *x;
+    size_t n_in, m;      /* rows of x */
     size_t row0, n_rows; /* of x: the packed block */
     size_t k0, n_k;      /* of x: the packed block */
-    size_t n_columns;    /* columns of y per unit */
-} product;
+    size_t unit_columns; /* columns of y per unit */
+} batch;
 
-#define GEMV_ROWS 32 /* rows of w per unit: small enough to balance, large enough to stream */
+static size_t count_units(const batch *b, size_t unit_columns)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++)
+        n += wn_size_div_up(b->products[i].w->n_out, unit_columns);
+    return n;
+}
+
+/* The product that a unit belongs to, its first column, and how many in *n. */
+static const wn_product *find_unit(const batch *b, size_t unit, size_t *column, size_t *n)
+{
+    const wn_product *p = b->products;
+    size_t units = 0;
+    while (unit >= (units = wn_size_div_up(p->w->n_out, b->unit_columns))) {
+        unit -= units;
+        p++;
+    }
+    *column = unit * b->unit_columns;
+    *n = wn_size_min(p->w->n_out - *column, b->unit_columns);
+    return p;
+}
+
+/* Small enough that every thread has several units, large enough to stream. */
+static void choose_unit_columns(batch *b, size_t least, size_t most)
+{
+    b->unit_columns = most;
+    while (b->unit_columns > least && count_units(b, b->unit_columns) < 6 * b->c->n_threads)
+        b->unit_columns /= 2;
+}
 
 static void gemv_unit(void *ctx, size_t unit, size_t worker)
 {
-    const product *p = ctx;
+    const batch *b = ctx;
     (void)worker;
-    const size_t row0 = unit * GEMV_ROWS;
-    p->c->kernels->gemv(p->w, row0, wn_size_min(p->w->n_out - row0, GEMV_ROWS), p->x, p->m, p->bias,
-                        p->y, p->w->n_out);
+    size_t row0 = 0, n = 0;
+    const wn_product *p = find_unit(b, unit, &row0, &n);
+    const wn_kernel_table *k = b->c->kernels;
+    if (p->w->panels)
+        k->packed_gemv(p->w, row0, n, b->c->x_blocks, wn_size_div_up(b->n_in, 256), b->m, p->add,
+                       p->bias, p->y, p->w->n_out);
+    else
+        k->gemv(p->w, row0, n, b->x, b->m, p->add, p->bias, p->y, p->w->n_out);
 }
 
-static void run_gemv(product *p)
+static void quantize_rows(const batch *b)
 {
-    wn_compute_run(p->c, wn_size_div_up(p->w->n_out, GEMV_ROWS), gemv_unit, p);
+    wn_x_block *out = b->c->x_blocks;
+    const float limit = wn_x_limit(b->products->w->type);
+    for (size_t j = 0; j < b->m; j++)
+        for (size_t k = 0; k < b->n_in; k += 256)
+            b->c->kernels->quantize(b->x + j * b->n_in + k, wn_size_min(b->n_in - k, 256), limit,
+                                    out++);
 }
 
-static uint8_t *strip_at(const product *p, size_t strip, size_t k)
+static void run_gemv(batch *b)
 {
-    const wn_gemm_kernels *g = p->c->kernels->gemm;
-    return p->c->strips + (strip * WN_GEMM_KS + k) * g->mr * g->element_bytes;
+    if (b->products->w->panels)
+        quantize_rows(b);
+    choose_unit_columns(b, WN_PANEL_ROWS, 4 * WN_PANEL_ROWS);
+    wn_compute_run(b->c, count_units(b, b->unit_columns), gemv_unit, b);
+}
+
+/* Packed rows of strip `strip`, columns k .. of the packed block; k is a multiple of KC. */
+static uint8_t *strip_at(const batch *b, size_t strip, size_t k)
+{
+    return b->c->strips + (strip * (WN_GEMM_KS / WN_GEMM_KC) + k / WN_GEMM_KC) * b->g->strip_bytes;
 }
 
 static void pack_unit(void *ctx, size_t unit, size_t worker)
 {
-    const product *p = ctx;
-    const wn_gemm_kernels *g = p->c->kernels->gemm;
+    const batch *b = ctx;
     (void)worker;
-    const size_t row = unit * g->mr;
-    g->pack_strip(p->x + (p->row0 + row) * p->w->n_in + p->k0, p->w->n_in,
-                  wn_size_min(p->n_rows - row, g->mr), p->n_k, strip_at(p, unit, 0));
+    const size_t row = unit * b->g->mr;
+    for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC)
+        b->g->pack_strip(b->products->w, b->x + (b->row0 + row) * b->n_in + b->k0 + k, b->n_in,
+                         wn_size_min(b->n_rows - row, b->g->mr),
+                         wn_size_min(b->n_k - k, WN_GEMM_KC), strip_at(b, unit, k));
+}
+
+/* One panel times all packed rows. The panel's slivers stay in the caches nearest, rows stream. */
+static void multiply_panel(const batch *b, const wn_product *p, const uint8_t *panel, size_t column,
+                           size_t n_columns, size_t k, size_t n_k)
+{
+    const wn_gemm_kernels *g = b->g;
+    const bool first = b->k0 + k == 0;
+    for (size_t j = 0; j < n_columns; j += g->nr, panel += g->sliver_bytes)
+        for (size_t row = 0; row < b->n_rows; row += g->mr)
+            g->multiply(p->w, strip_at(b, row / g->mr, k), panel,
+                        wn_size_min(b->n_rows - row, g->mr), wn_size_min(n_columns - j, g->nr), n_k,
+                        p->add || !first, first && p->bias ? p->bias + column + j : NULL,
+                        p->y + (b->row0 + row) * p->w->n_out + column + j, p->w->n_out);
 }
 
 /* n_columns columns of y, all packed rows, all packed k. */
 static void multiply_unit(void *ctx, size_t unit, size_t worker)
 {
-    const product *p = ctx;
-    const wn_gemm_kernels *g = p->c->kernels->gemm;
-    uint8_t *panel = wn_compute_scratch(p->c, worker);
-    float *temp = (float *)(void *)(panel + WN_GEMM_NC * WN_GEMM_KC * g->element_bytes);
-    const size_t column = unit * p->n_columns, n_out = p->w->n_out;
-    const size_t n_columns = wn_size_min(n_out - column, p->n_columns);
-    for (size_t k = 0; k < p->n_k; k += WN_GEMM_KC) {
-        const size_t n_k = wn_size_min(p->n_k - k, WN_GEMM_KC);
-        g->pack_panel(p->w, column, n_columns, p->k0 + k, n_k, panel, temp);
-        for (size_t row = 0; row < p->n_rows; row += g->mr)
-            g->multiply(strip_at(p, row / g->mr, k), panel, wn_size_min(p->n_rows - row, g->mr),
-                        n_columns, n_k, p->k0 + k == 0, p->bias ? p->bias + column : NULL,
-                        p->y + (p->row0 + row) * n_out + column, n_out);
+    const batch *b = ctx;
+    const wn_gemm_kernels *g = b->g;
+    uint8_t *panel = wn_compute_scratch(b->c, worker);
+    float *temp = (float *)(void *)(panel + WN_GEMM_NC / g->nr * g->sliver_bytes);
+    size_t column = 0, n_columns = 0;
+    const wn_product *p = find_unit(b, unit, &column, &n_columns);
+    for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC) {
+        const size_t n_k = wn_size_min(b->n_k - k, WN_GEMM_KC);
+        g->pack_panel(p->w, column, n_columns, b->k0 + k, n_k, panel, temp);
+        multiply_panel(b, p, panel, column, n_columns, k, n_k);
     }
 }
 
-/* Narrow outputs get narrower units, so that every thread has several. */
-static size_t unit_columns(const product *p)
+static void run_gemm(batch *b)
 {
-    size_t n = WN_GEMM_NC;
-    while (n > p->c->kernels->gemm->nr && wn_size_div_up(p->w->n_out, n) < 4 * p->c->n_threads)
-        n /= 2;
-    return n;
+    choose_unit_columns(b, b->g->nr, WN_GEMM_NC);
+    const size_t n_units = count_units(b, b->unit_columns);
+    for (b->row0 = 0; b->row0 < b->m; b->row0 += WN_GEMM_MC) {
+        b->n_rows = wn_size_min(b->m - b->row0, WN_GEMM_MC);
+        for (b->k0 = 0; b->k0 < b->n_in; b->k0 += WN_GEMM_KS) {
+            b->n_k = wn_size_min(b->n_in - b->k0, WN_GEMM_KS);
+            wn_compute_run(b->c, wn_size_div_up(b->n_rows, b->g->mr), pack_unit, b);
+            wn_compute_run(b->c, n_units, multiply_unit, b);
+        }
+    }
 }
 
-static void run_gemm(product *p)
+static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
 {
-    p->n_columns = unit_columns(p);
-    for (p->row0 = 0; p->row0 < p->m; p->row0 += WN_GEMM_MC) {
-        p->n_rows = wn_size_min(p->m - p->row0, WN_GEMM_MC);
-        for (p->k0 = 0; p->k0 < p->w->n_in; p->k0 += WN_GEMM_KS) {
-            p->n_k = wn_size_min(p->w->n_in - p->k0, WN_GEMM_KS);
-            wn_compute_run(p->c, wn_size_div_up(p->n_rows, p->c->kernels->gemm->mr), pack_unit, p);
-            wn_compute_run(p->c, wn_size_div_up(p->w->n_out, p->n_columns), multiply_unit, p);
-        }
+    const wn_kernel_table *k = c->kernels;
+    if (w->panels)
+        return k->packed_gemm;
+    return !c->exact && k->fast_gemm ? k->fast_gemm : k->gemm;
+}
+
+/* Whether the packed rows of x serve both. */
+static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *b)
+{
+    if (gemm_of(c, a) != gemm_of(c, b))
+        return false;
+    return !a->panels || wn_x_limit(a->type) == wn_x_limit(b->type);
+}
+
+static void run_batch(batch b)
+{
+    const wn_gemm_kernels *g = gemm_of(b.c, b.products->w);
+    if (b.m > WN_MATMUL_GEMV_MAX && g && b.n_in > 0) {
+        b.g = g;
+        run_gemm(&b);
+        return;
+    }
+    wn_product moved[WN_MATMUL_MANY];
+    for (size_t i = 0; i < b.n; i++)
+        moved[i] = b.products[i];
+    b.products = moved;
+    for (size_t left = b.m; left > 0; left -= b.m) {
+        b.m = wn_size_min(left, WN_MATMUL_GEMV_MAX);
+        run_gemv(&b);
+        b.x += b.m * b.n_in;
+        for (size_t i = 0; i < b.n; i++)
+            moved[i].y += b.m * moved[i].w->n_out;
+    }
+}
+
+void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m)
+{
+    assert(n <= WN_MATMUL_MANY);
+    for (size_t i = 0, end = 0; i < n && m > 0; i = end) {
+        const wn_matrix *w = products[i].w;
+        for (end = i + 1; end < n && same_kind(c, w, products[end].w); end++)
+            assert(products[end].w->n_in == w->n_in);
+        run_batch((batch){
+            .c = c, .products = products + i, .n = end - i, .x = x, .n_in = w->n_in, .m = m});
     }
 }
 
 void wn_matmul(wn_compute *c, const wn_matrix *w, const float *x, size_t m, const float *bias,
                float *y)
 {
-    product p = {.c = c, .w = w, .x = x, .bias = bias, .y = y, .m = m};
-    if (m > WN_MATMUL_GEMV_MAX && c->kernels->gemm && w->n_in > 0) {
-        run_gemm(&p);
-        return;
-    }
-    while (m > 0) {
-        p.m = wn_size_min(m, WN_MATMUL_GEMV_MAX);
-        run_gemv(&p);
-        p.x += p.m * w->n_in;
-        p.y += p.m * w->n_out;
-        m -= p.m;
-    }
+    wn_matmul_many(c, &(wn_product){.w = w, .bias = bias, .y = y}, 1, x, m);
 }

@@ -132,6 +132,47 @@ static inline vf vi_to_f32(vi a)
 {
     return _mm256_cvtepi32_ps(a);
 }
+static inline vi vi_from_f32(vf a) /* to nearest even */
+{
+    return _mm256_cvtps_epi32(a);
+}
+static inline vi vi_load(const void *p)
+{
+    return _mm256_loadu_si256(p);
+}
+static inline void vi_store(void *p, vi a)
+{
+    _mm256_storeu_si256(p, a);
+}
+static inline vi vi_set1(int a)
+{
+    return _mm256_set1_epi32(a);
+}
+static inline vi vi_add(vi a, vi b)
+{
+    return _mm256_add_epi32(a, b);
+}
+static inline int vi_total(vi a)
+{
+    __m128i x = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+    x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xb1)));
+}
+/* Per lane: acc + a.low b.low + a.high b.high of signed 16-bit halves. */
+static inline vi vi_dot16(vi acc, vi a, vi b)
+{
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+}
+static inline vi vi_sub16(vi a, vi b)
+{
+    return _mm256_sub_epi16(a, b);
+}
+static inline vi vi_mul16(vi a, vi b)
+{
+    return _mm256_mullo_epi16(a, b);
+}
+#define vi_shift_right16(a, bits) _mm256_srli_epi16((a), (bits))
+#define vi_shift_left16(a, bits) _mm256_slli_epi16((a), (bits))
 static inline vf vf_load_f16(const uint8_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));

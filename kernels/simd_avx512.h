@@ -1,4 +1,4 @@
-/* AVX-512 (F, BW, DQ, VL) vectors; see simd.h. */
+/* AVX-512 (F, BW, DQ, VL, VNNI) vectors; see simd.h. */
 #ifndef WN_KERNELS_SIMD_AVX512_H
 #define WN_KERNELS_SIMD_AVX512_H
 #ifdef __AVX512F__
@@ -9,7 +9,11 @@
 
 #define WN_LANES 16
 #define WN_MR 14 /* 28 accumulators, 2 columns, 1 broadcast of 32 registers */
+#ifdef __AVX512BF16__
+#define WN_TABLE_NAME "avx512bf16"
+#else
 #define WN_TABLE_NAME "avx512"
+#endif
 
 typedef __m512 vf;
 typedef __m512i vi;
@@ -127,6 +131,50 @@ static inline vf vi_to_f32(vi a)
 {
     return _mm512_cvtepi32_ps(a);
 }
+static inline vi vi_from_f32(vf a) /* to nearest even */
+{
+    return _mm512_cvtps_epi32(a);
+}
+static inline vi vi_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+static inline void vi_store(void *p, vi a)
+{
+    _mm512_storeu_si512(p, a);
+}
+static inline vi vi_set1(int a)
+{
+    return _mm512_set1_epi32(a);
+}
+static inline vi vi_add(vi a, vi b)
+{
+    return _mm512_add_epi32(a, b);
+}
+static inline int vi_total(vi a)
+{
+    return _mm512_reduce_add_epi32(a);
+}
+/* Per lane: acc + a.low b.low + a.high b.high of signed 16-bit halves. */
+static inline vi vi_dot16(vi acc, vi a, vi b)
+{
+    return _mm512_dpwssd_epi32(acc, a, b);
+}
+static inline vi vi_sub16(vi a, vi b)
+{
+    return _mm512_sub_epi16(a, b);
+}
+static inline vi vi_mul16(vi a, vi b)
+{
+    return _mm512_mullo_epi16(a, b);
+}
+#ifdef __clang__
+#define WN_COUNT(bits) (unsigned)(bits) /* compilers differ in the type of this argument */
+#else
+#define WN_COUNT(bits) (bits)
+#endif
+#define vi_shift_right16(a, bits) _mm512_srli_epi16((a), WN_COUNT(bits))
+#define vi_shift_left16(a, bits) _mm512_slli_epi16((a), WN_COUNT(bits))
 static inline vf vf_load_f16(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));

@@ -1,6 +1,6 @@
 /* Blocked f32 product: packing and the register tile (MR rows of x by two vectors of columns).
  *
- * Packed layouts, f32:  strip [n_k][MR];  panel = slivers of NR columns, each [n_k up to 16s][NR].
+ * Packed layouts, f32:  strip [n_k][MR];  sliver [n_k][NR].
  * One tile step reads two vectors of the panel and MR broadcasts of the strip for 2 MR
  * multiply-adds. Missing rows and columns are packed as zeros and not stored.
  */
@@ -13,11 +13,6 @@
 #include "kernels/kernel_table.h"
 
 _Static_assert(WN_GEMM_NC % WN_NR == 0 && WN_GEMM_KC % 16 == 0, "panels are whole slivers");
-
-WN_INLINE size_t sliver_length(size_t n_k)
-{
-    return (n_k + 15) / 16 * 16;
-}
 
 /* acc[i] += sum over k of a[i * a_row + k * a_k] * b[k * b_k ...]; `rows` is a constant. */
 WN_INLINE void tile_multiply(vf (*acc)[2], const float *a, size_t a_row, size_t a_k, const float *b,
@@ -47,9 +42,11 @@ WN_INLINE void transpose_block(const float *x, size_t x_stride, size_t n_rows, s
         vf_store_n(out + k * out_k, n_out, r[k]);
 }
 
-static void simd_pack_strip(const float *x, size_t x_stride, size_t n_rows, size_t n_k, void *out)
+static void simd_pack_strip(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
+                            size_t n_k, void *out)
 {
     float *packed = out;
+    (void)w;
     for (size_t k = 0; k < n_k; k += WN_LANES) {
         const size_t n = n_k - k < WN_LANES ? n_k - k : WN_LANES;
         transpose_block(x + k, x_stride, n_rows, n, packed + k * WN_MR, WN_MR, WN_MR);
@@ -61,13 +58,12 @@ static void simd_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size
                             void *out, float *temp)
 {
     const size_t start = k0 / wn_dtype_block_elements(w->type) * wn_dtype_block_bytes(w->type);
-    const size_t length = sliver_length(n_k);
     for (size_t r = 0; r < (n_rows + WN_NR - 1) / WN_NR * WN_NR; r += WN_LANES) {
         const size_t n_here = r >= n_rows ? 0 : n_rows - r < WN_LANES ? n_rows - r : WN_LANES;
         for (size_t i = 0; i < n_here; i++)
             weight_row_store(w->type, w->data + (row0 + r + i) * w->row_bytes + start, n_k,
                              temp + i * WN_GEMM_KC);
-        float *half = (float *)out + r / WN_NR * length * WN_NR + r % WN_NR;
+        float *half = (float *)out + r / WN_NR * WN_GEMM_KC * WN_NR + r % WN_NR;
         for (size_t k = 0; k < n_k; k += WN_LANES) {
             const size_t n = n_k - k < WN_LANES ? n_k - k : WN_LANES;
             transpose_block(temp + k, WN_GEMM_KC, n_here, n, half + k * WN_NR, WN_NR, WN_LANES);
@@ -75,26 +71,25 @@ static void simd_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size
     }
 }
 
-/* One row of a tile to y: whole vectors, or n_cols < NR of them. */
-WN_INLINE void store_row(const vf acc[2], size_t n_cols, bool first, const float *bias, float *y)
+/* One row of a tile: y = (add ? y : 0) + bias + acc, whole vectors or n_cols < NR columns. */
+WN_INLINE void store_row(const vf acc[2], size_t n_cols, bool add, const float *bias, float *y)
 {
     for (size_t v = 0; v < 2; v++) {
         const size_t at = v * WN_LANES;
+        vf sum = acc[v];
         if (n_cols >= at + WN_LANES) {
-            const vf old = !first ? vf_load(y + at) : bias ? vf_load(bias + at) : vf_zero();
-            vf_store(y + at, vf_add(old, acc[v]));
+            sum = bias ? vf_add(sum, vf_load(bias + at)) : sum;
+            vf_store(y + at, add ? vf_add(vf_load(y + at), sum) : sum);
         } else if (n_cols > at) {
             const size_t n = n_cols - at;
-            const vf old = !first ? vf_load_n(y + at, n)
-                           : bias ? vf_load_n(bias + at, n)
-                                  : vf_zero();
-            vf_store_n(y + at, n, vf_add(old, acc[v]));
+            sum = bias ? vf_add(sum, vf_load_n(bias + at, n)) : sum;
+            vf_store_n(y + at, n, add ? vf_add(vf_load_n(y + at, n), sum) : sum);
         }
     }
 }
 
 WN_INLINE void multiply_tile(const float *a, const float *b, size_t n_rows, size_t n_cols,
-                             size_t n_k, bool first, const float *bias, float *y, size_t y_stride,
+                             size_t n_k, bool add, const float *bias, float *y, size_t y_stride,
                              const int rows)
 {
     vf acc[WN_MR][2];
@@ -105,27 +100,25 @@ WN_INLINE void multiply_tile(const float *a, const float *b, size_t n_rows, size
     WN_UNROLL
     for (int i = 0; i < rows; i++)
         if ((size_t)i < n_rows)
-            store_row(acc[i], n_cols, first, bias, y + (size_t)i * y_stride);
+            store_row(acc[i], n_cols, add, bias, y + (size_t)i * y_stride);
 }
 
-static void simd_multiply(const void *strip, const void *panel, size_t n_rows, size_t n_cols,
-                          size_t n_k, bool first, const float *bias, float *y, size_t y_stride)
+static void simd_multiply(const wn_matrix *w, const void *strip, const void *sliver, size_t n_rows,
+                          size_t n_cols, size_t n_k, bool add, const float *bias, float *y,
+                          size_t y_stride)
 {
-    const float *a = strip, *b = panel;
-    for (size_t c = 0; c < n_cols; c += WN_NR, b += sliver_length(n_k) * WN_NR) {
-        const size_t n = n_cols - c < WN_NR ? n_cols - c : WN_NR;
-        const float *bias_here = bias ? bias + c : NULL;
-        if (n_rows * 2 <= WN_MR)
-            multiply_tile(a, b, n_rows, n, n_k, first, bias_here, y + c, y_stride, WN_MR / 2);
-        else
-            multiply_tile(a, b, n_rows, n, n_k, first, bias_here, y + c, y_stride, WN_MR);
-    }
+    (void)w;
+    if (n_rows * 2 <= WN_MR)
+        multiply_tile(strip, sliver, n_rows, n_cols, n_k, add, bias, y, y_stride, WN_MR / 2);
+    else
+        multiply_tile(strip, sliver, n_rows, n_cols, n_k, add, bias, y, y_stride, WN_MR);
 }
 
 static const wn_gemm_kernels simd_gemm = {
     .mr = WN_MR,
     .nr = WN_NR,
-    .element_bytes = sizeof(float),
+    .strip_bytes = WN_MR * WN_GEMM_KC * sizeof(float),
+    .sliver_bytes = WN_NR * WN_GEMM_KC * sizeof(float),
     .pack_strip = simd_pack_strip,
     .pack_panel = simd_pack_panel,
     .multiply = simd_multiply,

@@ -13,7 +13,7 @@
 #include "kernels/kernel_table.h"
 
 /* All of a group of m (1, 2 or 4) rows of x. */
-WN_INLINE void gemv_group(const wn_matrix *w, size_t row0, size_t n_rows, const float *x,
+WN_INLINE void gemv_group(const wn_matrix *w, size_t row0, size_t n_rows, const float *x, bool add,
                           const float *bias, float *y, size_t y_stride, const int m)
 {
 #define WN_GEMV_CASE(TYPE)                                                                         \
@@ -24,9 +24,11 @@ WN_INLINE void gemv_group(const wn_matrix *w, size_t row0, size_t n_rows, const 
             for (int j = 0; j < m; j++)                                                            \
                 acc[j][0] = acc[j][1] = vf_zero();                                                 \
             weight_row_##TYPE(&s, w->data + r * w->row_bytes, w->n_in, m);                         \
-            for (int j = 0; j < m; j++)                                                            \
-                y[(size_t)j * y_stride + r] =                                                      \
-                    vf_sum(vf_add(acc[j][0], acc[j][1])) + (bias ? bias[r] : 0.0f);                \
+            for (int j = 0; j < m; j++) {                                                          \
+                float *yj = y + (size_t)j * y_stride + r;                                          \
+                const float sum = vf_sum(vf_add(acc[j][0], acc[j][1])) + (bias ? bias[r] : 0.0f);  \
+                *yj = add ? *yj + sum : sum;                                                       \
+            }                                                                                      \
         }                                                                                          \
         break;
     switch (w->type) {
@@ -40,17 +42,17 @@ WN_INLINE void gemv_group(const wn_matrix *w, size_t row0, size_t n_rows, const 
 }
 
 static void simd_gemv(const wn_matrix *w, size_t row0, size_t n_rows, const float *x, size_t m,
-                      const float *bias, float *y, size_t y_stride)
+                      bool add, const float *bias, float *y, size_t y_stride)
 {
     size_t j = 0;
     for (; j + 4 <= m; j += 4)
-        gemv_group(w, row0, n_rows, x + j * w->n_in, bias, y + j * y_stride, y_stride, 4);
+        gemv_group(w, row0, n_rows, x + j * w->n_in, add, bias, y + j * y_stride, y_stride, 4);
     if (j + 2 <= m) {
-        gemv_group(w, row0, n_rows, x + j * w->n_in, bias, y + j * y_stride, y_stride, 2);
+        gemv_group(w, row0, n_rows, x + j * w->n_in, add, bias, y + j * y_stride, y_stride, 2);
         j += 2;
     }
     if (j < m)
-        gemv_group(w, row0, n_rows, x + j * w->n_in, bias, y + j * y_stride, y_stride, 1);
+        gemv_group(w, row0, n_rows, x + j * w->n_in, add, bias, y + j * y_stride, y_stride, 1);
 }
 
 #endif

@@ -9,7 +9,7 @@
 #include "kernels/compute.h"
 #include "tests/test_support.h"
 
-static const char *const all_isas[] = {"ref", "avx2", "avx512"};
+static const char *const all_isas[] = {"ref", "avx2", "avx512", "avx512bf16"};
 static const wn_dtype all_types[] = {WN_DTYPE_F32,  WN_DTYPE_F16,  WN_DTYPE_BF16,
                                      WN_DTYPE_Q8_0, WN_DTYPE_Q4_0, WN_DTYPE_Q4_1,
                                      WN_DTYPE_Q4_K, WN_DTYPE_Q5_K, WN_DTYPE_Q6_K};
@@ -41,11 +41,11 @@ static inline float *case_floats(size_t n)
 }
 
 /* NULL, and a line on the terminal, where the machine lacks the set. */
-static inline wn_compute *case_compute(const char *isa, size_t n_threads)
+static inline wn_compute *case_compute_of(const char *isa, size_t n_threads, bool exact)
 {
     wn_compute *c = NULL;
     wn_error err = {0};
-    const wn_compute_options options = {.n_threads = n_threads, .isa = isa};
+    const wn_compute_options options = {.n_threads = n_threads, .isa = isa, .exact = exact};
     const wn_status status = wn_compute_open(&c, &options, &err);
     if (status == WN_UNSUPPORTED) {
         printf("%s: not on this machine\n", isa);
@@ -54,6 +54,11 @@ static inline wn_compute *case_compute(const char *isa, size_t n_threads)
     if (status != WN_OK)
         fail_msg("%s: %s", isa, err.text);
     return c;
+}
+
+static inline wn_compute *case_compute(const char *isa, size_t n_threads)
+{
+    return case_compute_of(isa, n_threads, false);
 }
 
 static inline void case_put_f16(uint8_t *p, uint16_t bits)

@@ -18,40 +18,71 @@ static wn_matrix *make_matrix(wn_compute *c, wn_dtype type, size_t n_out, size_t
     return w;
 }
 
-/* y against x w^T + bias in double. The bound is per element: 1e-6 of the sum of magnitudes, which
- * is many times what f32 sums of these lengths lose and far below any wrong index. */
+/* What rounding may do to one product, beside the order of an f32 sum (1e-6 of the sum of
+ * magnitudes, far below any wrong index): packed weights meet activations in steps of 1/32767 or
+ * 1/2047 of the largest of 256 columns, half a step each; bf16 operands lose 2^-8 each. */
+typedef struct rounding {
+    double steps;    /* of a block of 256 columns; 0: none */
+    double relative; /* of each product */
+} rounding;
+
+static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype type, size_t m,
+                            bool exact)
+{
+    if (wn_matrix_is_packed(w))
+        return (rounding){wn_dtype_block_elements(type) == 256 ? 2047 : 32767, 0};
+    const bool bf16 = !exact && !strcmp(wn_compute_isa(c), "avx512bf16") && m > WN_MATMUL_GEMV_MAX;
+    return (rounding){0, bf16 ? 0x1.02p-7 : 0};
+}
+
+/* One element against the sum in double. */
+static void check_element(const float *row, const float *x, size_t n_in, double bias, rounding r,
+                          float y, const char *what, size_t at)
+{
+    double sum = bias, bound = 1e-6 * fabs(bias) + 1e-30;
+    for (size_t k = 0; k < n_in; k += 256) {
+        const size_t end = n_in - k < 256 ? n_in : k + 256;
+        double top = 0, weight = 0, size = 0;
+        for (size_t i = k; i < end; i++) {
+            sum += (double)row[i] * (double)x[i];
+            size += fabs((double)row[i] * (double)x[i]);
+            weight += fabs((double)row[i]);
+            top = fmax(top, fabs((double)x[i]));
+        }
+        /* minima cancel within a weight, so w is smaller than what is summed: hence the 4 */
+        bound += (1e-6 + r.relative) * size;
+        bound += r.steps > 0 ? weight * top * (0.5 / r.steps + 4e-6) : 0;
+    }
+    case_close((float)sum, y, bound, what, at);
+}
+
 static void check_product(const wn_matrix *w, const float *x, size_t m, const float *bias,
-                          const float *y, const char *what)
+                          rounding rounds, const float *y, const char *what)
 {
     const size_t n_in = wn_matrix_cols(w), n_out = wn_matrix_rows(w);
     float *row = wn_alloc(n_in, sizeof *row);
     assert_non_null(row);
     for (size_t r = 0; r < n_out; r++) {
         wn_matrix_row(w, r, row);
-        for (size_t j = 0; j < m; j++) {
-            double sum = bias ? (double)bias[r] : 0, size = fabs(sum);
-            for (size_t k = 0; k < n_in; k++) {
-                sum += (double)row[k] * (double)x[j * n_in + k];
-                size += fabs((double)row[k] * (double)x[j * n_in + k]);
-            }
-            case_close((float)sum, y[j * n_out + r], 1e-6 * size + 1e-30, what, j * n_out + r);
-        }
+        for (size_t j = 0; j < m; j++)
+            check_element(row, x + j * n_in, n_in, bias ? (double)bias[r] : 0, rounds,
+                          y[j * n_out + r], what, j * n_out + r);
     }
     free(row);
 }
 
-static void check_shape(wn_compute *c, wn_dtype type, size_t n_out, size_t n_in, size_t m,
-                        bool with_bias)
+static void check_shape(wn_compute *c, bool exact, wn_dtype type, size_t n_out, size_t n_in,
+                        size_t m, bool with_bias)
 {
     uint8_t *storage = NULL;
     wn_matrix *w = make_matrix(c, type, n_out, n_in, &storage);
     float *x = case_floats(m * n_in), *bias = case_floats(n_out), *y = case_floats(m * n_out + 1);
     const float guard = y[m * n_out];
     char what[160];
-    snprintf(what, sizeof what, "%s %s [%zu, %zu] m=%zu", wn_compute_isa(c), wn_dtype_name(type),
-             n_out, n_in, m);
+    snprintf(what, sizeof what, "%s%s %s [%zu, %zu] m=%zu", wn_compute_isa(c),
+             exact ? " exact" : "", wn_dtype_name(type), n_out, n_in, m);
     wn_matmul(c, w, x, m, with_bias ? bias : NULL, y);
-    check_product(w, x, m, with_bias ? bias : NULL, y, what);
+    check_product(w, x, m, with_bias ? bias : NULL, rounding_of(c, w, type, m, exact), y, what);
     assert_true(y[m * n_out] == guard);
     free(y);
     free(bias);
@@ -63,15 +94,16 @@ static void check_shape(wn_compute *c, wn_dtype type, size_t n_out, size_t n_in,
 static void test_types_and_row_counts(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < N_ISAS; i++) {
-        wn_compute *c = case_compute(all_isas[i], 2);
+    for (size_t i = 0; i < 2 * N_ISAS; i++) {
+        const bool exact = i % 2;
+        wn_compute *c = case_compute_of(all_isas[i / 2], 2, exact);
         if (!c)
             continue;
         for (size_t t = 0; t < N_TYPES; t++) {
             const size_t block = wn_dtype_block_elements(all_types[t]);
             const size_t n_in = block == 1 ? 131 : block == 32 ? 96 : 512;
             for (size_t m = 0; m <= 33; m++)
-                check_shape(c, all_types[t], 37, n_in, m, m % 2);
+                check_shape(c, exact, all_types[t], 37, n_in, m, m % 2);
         }
         wn_compute_close(c);
     }
@@ -80,7 +112,7 @@ static void test_types_and_row_counts(void **state)
 static void test_shapes(void **state)
 {
     (void)state;
-    /* columns over several panels and a ragged end; k over KC = 256 and KS = 2304; rows over MC =
+    /* columns over several panels and a ragged end; k over KC = 256 and KS = 4096; rows over MC =
      * 504 */
     static const struct {
         wn_dtype type;
@@ -90,17 +122,18 @@ static void test_shapes(void **state)
         {WN_DTYPE_F32, 5, 0, 3},       {WN_DTYPE_F32, 1, 1, 1},
         {WN_DTYPE_F32, 1, 1, 9},       {WN_DTYPE_F16, 31, 33, 31},
         {WN_DTYPE_BF16, 33, 31, 33},   {WN_DTYPE_F32, 129, 257, 65},
-        {WN_DTYPE_F16, 65, 2337, 15},  {WN_DTYPE_F32, 1100, 40, 17},
-        {WN_DTYPE_Q8_0, 70, 2336, 19}, {WN_DTYPE_Q4_K, 300, 2560, 29},
+        {WN_DTYPE_F16, 65, 4161, 15},  {WN_DTYPE_F32, 1100, 40, 17},
+        {WN_DTYPE_Q8_0, 70, 4192, 19}, {WN_DTYPE_Q4_K, 300, 4608, 29},
         {WN_DTYPE_Q6_K, 130, 2560, 1}, {WN_DTYPE_Q4_1, 40, 288, 511},
         {WN_DTYPE_Q4_0, 33, 64, 1013},
     };
-    for (size_t i = 0; i < N_ISAS; i++) {
-        wn_compute *c = case_compute(all_isas[i], 2);
+    for (size_t i = 0; i < 2 * N_ISAS; i++) {
+        const bool exact = i % 2;
+        wn_compute *c = case_compute_of(all_isas[i / 2], 2, exact);
         if (!c)
             continue;
         for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-            check_shape(c, cases[k].type, cases[k].n_out, cases[k].n_in, cases[k].m, k % 2);
+            check_shape(c, exact, cases[k].type, cases[k].n_out, cases[k].n_in, cases[k].m, k % 2);
         wn_compute_close(c);
     }
 }
@@ -150,22 +183,109 @@ static void test_same_bits(void **state)
 static void test_matrix_row(void **state)
 {
     (void)state;
-    wn_compute *c = case_compute("ref", 1);
-    for (size_t t = 0; t < N_TYPES; t++) {
+    enum { ROWS = 19, COLS = 512 }; /* more than a panel */
+    for (size_t i = 0; i < N_ISAS; i++) {
+        wn_compute *c = case_compute(all_isas[i], 2);
+        for (size_t t = 0; c && t < N_TYPES; t++) {
+            uint8_t *storage = NULL;
+            wn_matrix *w = make_matrix(c, all_types[t], ROWS, COLS, &storage);
+            assert_int_equal(wn_matrix_rows(w), ROWS);
+            assert_int_equal(wn_matrix_cols(w), COLS);
+            assert_int_equal(wn_matrix_is_packed(w),
+                             i > 0 && wn_dtype_block_elements(all_types[t]) > 1);
+            float all[ROWS * COLS], row[COLS];
+            wn_dequantize(all_types[t], storage + 1, all, ROWS * COLS);
+            for (size_t r = 0; r < ROWS; r++) {
+                wn_matrix_row(w, r, row);
+                assert_memory_equal(row, all + r * COLS, sizeof row);
+            }
+            wn_matrix_free(w);
+            free(storage);
+        }
+        wn_compute_close(c);
+    }
+}
+
+/* Three products of one x, of types that share packed activations and of one that does not; added
+ * to what is there: the same bits as one by one. */
+static void check_many(wn_compute *c, size_t m)
+{
+    enum { N = 4 };
+    const size_t n_in = 512;
+    static const wn_dtype types[N] = {WN_DTYPE_Q4_K, WN_DTYPE_Q6_K, WN_DTYPE_F32, WN_DTYPE_Q8_0};
+    static const size_t n_out[N] = {130, 5, 70, 33};
+    uint8_t *storage[N];
+    wn_matrix *w[N];
+    wn_product many[N];
+    float *one[N], *bias = case_floats(130), *x = case_floats(m * n_in);
+    for (size_t i = 0; i < N; i++) {
+        w[i] = make_matrix(c, types[i], n_out[i], n_in, &storage[i]);
+        many[i] = (wn_product){w[i], i == 1 ? bias : NULL, case_floats(m * n_out[i]), i == 2};
+        one[i] = wn_alloc(m * n_out[i], sizeof(float));
+        memcpy(one[i], many[i].y, m * n_out[i] * sizeof(float));
+    }
+    wn_matmul_many(c, many, N, x, m);
+    for (size_t i = 0; i < N; i++) {
+        float *expected = wn_alloc(m * n_out[i], sizeof(float));
+        wn_matmul(c, w[i], x, m, many[i].bias, expected);
+        for (size_t j = 0; j < m * n_out[i]; j++)
+            if (many[i].add)
+                case_close(one[i][j] + expected[j], many[i].y[j],
+                           2e-5 * (1 + fabs((double)expected[j])), "added", j);
+            else
+                assert_true(many[i].y[j] == expected[j]);
+        free(expected);
+        free(one[i]);
+        free(many[i].y);
+        wn_matrix_free(w[i]);
+        free(storage[i]);
+    }
+    free(bias);
+    free(x);
+}
+
+static void test_many_products(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_ISAS; i++) {
+        wn_compute *c = case_compute(all_isas[i], 2);
+        for (size_t m = 0; c && m <= 20; m += 5)
+            check_many(c, m);
+        wn_compute_close(c);
+    }
+}
+
+/* Not-a-number and infinity in x show in the row's results, zeros and tiny numbers are harmless. */
+static void test_odd_activations(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_ISAS; i++) {
+        wn_compute *c = case_compute(all_isas[i], 1);
+        if (!c)
+            continue;
         uint8_t *storage = NULL;
-        wn_matrix *w = make_matrix(c, all_types[t], 3, 256, &storage);
-        assert_int_equal(wn_matrix_rows(w), 3);
-        assert_int_equal(wn_matrix_cols(w), 256);
-        float all[3 * 256], row[256];
-        wn_dequantize(all_types[t], storage + 1, all, 3 * 256);
-        for (size_t i = 0; i < 3; i++) {
-            wn_matrix_row(w, i, row);
-            assert_memory_equal(row, all + i * 256, sizeof row);
+        wn_matrix *w = make_matrix(c, WN_DTYPE_Q8_0, 3, 64, &storage);
+        for (size_t m = 4; m <= 12; m += 8) {
+            float *x = case_floats(m * 64), *y = case_floats(m * 3);
+            x[3] = NAN;
+            x[64] = INFINITY;
+            memset(x + 2 * 64, 0, 64 * sizeof *x);
+            for (size_t k = 0; k < 64; k++)
+                x[3 * 64 + k] *= 1e-38f;
+            wn_matmul(c, w, x, m, NULL, y);
+            for (size_t r = 0; r < 3; r++) {
+                assert_true(isfinite((double)y[r]) == 0);
+                assert_true(isfinite((double)y[3 + r]) == 0);
+                assert_true(y[6 + r] == 0);
+                assert_true(fabsf(y[9 + r]) < 1e-30f);
+            }
+            free(x);
+            free(y);
         }
         wn_matrix_free(w);
         free(storage);
+        wn_compute_close(c);
     }
-    wn_compute_close(c);
 }
 
 int main(void)
@@ -175,6 +295,8 @@ int main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_matrix_row),
+        cmocka_unit_test(test_many_products),
+        cmocka_unit_test(test_odd_activations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,217 @@
+/* Prefill with packed weights: a blocked product of 16-bit integers with exact 32-bit sums.
+ *
+ * One instruction (two on AVX2) multiplies and sums two columns a lane, so the peak is twice that
+ * of f32. Weights are widened once per block of columns into slivers of NR rows:
+ *   types of 32   words u - offset; sums over 32 columns, then scaled in f32
+ *   types of 256  words (u - offset) * group scale; the sum over all 256 columns fits 32 bits with
+ *                 11-bit activations: 256 * 32 * 128 * 2047 < 2^31 (Q6_K, the largest)
+ * y += sx * (sum over scale steps of d * (w . q) - sum over groups of min * sum q).
+ */
+#ifndef WN_KERNELS_SIMD_PACKED_GEMM_H
+#define WN_KERNELS_SIMD_PACKED_GEMM_H
+
+#include "kernels/simd_gemm.h"
+#include "kernels/simd_packed_gemv.h"
+#include "kernels/simd_quantize.h"
+#ifdef WN_LANES
+
+#if WN_LANES == 16
+#define WN_PACKED_MR 6 /* 12 integer and 12 f32 accumulators of 32 registers */
+#else
+#define WN_PACKED_MR 4 /* 8 integer accumulators, 2 columns, 1 broadcast, 1 product of 16 */
+#endif
+
+typedef struct packed_sliver {
+    int16_t words[WN_GEMM_KC / 2][WN_NR][2];
+    float scale[WN_GEMM_KC / WN_GROUP][WN_NR];
+    float min[WN_GEMM_KC / WN_GROUP][WN_NR]; /* subtracted */
+} packed_sliver;
+
+/* Widens one group (32 columns) of LANES rows; `words` at the rows' first lane of pair 0. */
+WN_INLINE void widen_group(const wn_dtype type, const uint8_t *group, const uint8_t *record,
+                           size_t lane, size_t g, int16_t *words)
+{
+    const wn_packed_format f = wn_packed_format_of(type);
+    vi scale[2] = {vi_set1(0x10001), vi_set1(0x10001)};
+    if (type == WN_DTYPE_Q4_K || type == WN_DTYPE_Q5_K)
+        scale[0] = scale[1] = record_group_scale(record, lane, g);
+    if (type == WN_DTYPE_Q6_K)
+        for (size_t i = 0; i < 2; i++)
+            scale[i] = vi_and(record_sixteenth_scale(record, lane, 2 * g + i), 0xffff);
+    for (int i = 0; i < 2; i++)
+        scale[i] = vi_or(scale[i], vi_shift_left(scale[i], 16));
+    WN_UNROLL
+    for (int i = 0; i < 4; i++) {
+        vi w[4];
+        unpack_quads(type, group, i, w);
+        for (int p = 0; p < 4; p++) {
+            if (f.offset)
+                w[p] = vi_sub16(w[p], vi_set1(f.offset * 0x10001));
+            if (f.scale_step == 256)
+                w[p] = vi_mul16(w[p], scale[i / 2]);
+            vi_store(words + (size_t)(4 * i + p) * 2 * WN_NR, w[p]);
+        }
+    }
+}
+
+/* LANES rows of a panel into lanes `at` of a sliver. */
+WN_INLINE void widen_rows(const wn_dtype type, const uint8_t *group, const uint8_t *record,
+                          size_t lane, size_t n_k, packed_sliver *s, size_t at)
+{
+    const wn_packed_format f = wn_packed_format_of(type);
+    for (size_t g = 0; g < n_k / WN_GROUP; g++, group += f.group_bytes) {
+        widen_group(type, group + 4 * lane, record, lane, g, s->words[16 * g][at]);
+        if (f.scale_step == 32) {
+            vf_store(&s->scale[g][at], record_d(record, lane));
+            if (f.has_min)
+                vf_store(&s->min[g][at], vf_sub(vf_zero(), record_min(record, lane)));
+            record += f.record_bytes;
+        } else if (f.has_min) {
+            const vf min = vi_to_f32(record_group_min(record, lane, g));
+            vf_store(&s->min[g][at], vf_mul(min, record_min(record, lane)));
+        }
+    }
+    if (f.scale_step == 256)
+        vf_store(&s->scale[0][at], record_d(record, lane));
+}
+
+WN_INLINE void widen_sliver(const wn_matrix *w, const wn_dtype type, size_t row0, size_t n_rows,
+                            size_t k0, size_t n_k, packed_sliver *s)
+{
+    const wn_packed_format f = wn_packed_format_of(type);
+    for (size_t at = 0; at < WN_NR; at += WN_LANES) {
+        if (at >= n_rows) {
+            for (size_t p = 0; p < n_k / 2; p++)
+                vi_store(s->words[p][at], vi_set1(0));
+            for (size_t g = 0; g < WN_GEMM_KC / WN_GROUP; g++) {
+                vf_store(&s->scale[g][at], vf_zero());
+                vf_store(&s->min[g][at], vf_zero());
+            }
+            continue;
+        }
+        const size_t row = row0 + at;
+        const uint8_t *panel = w->panels + row / WN_PANEL_ROWS * w->panel_bytes;
+        const uint8_t *record =
+            panel + wn_panel_scales(f, w->n_in) + k0 / f.scale_step * f.record_bytes;
+        widen_rows(type, panel + k0 / WN_GROUP * f.group_bytes, record, row % WN_PANEL_ROWS, n_k, s,
+                   at);
+    }
+}
+
+static void simd_packed_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                   size_t n_k, void *out, float *temp)
+{
+    packed_sliver *s = out;
+    (void)temp;
+    for (size_t r = 0; r < n_rows; r += WN_NR, s++) {
+#define WN_WIDEN_CASE(TYPE)                                                                        \
+    case WN_DTYPE_##TYPE:                                                                          \
+        widen_sliver(w, WN_DTYPE_##TYPE, row0 + r, n_rows - r, k0, n_k, s);                        \
+        break;
+        switch (w->type) {
+            WN_PACKED_TYPES(WN_WIDEN_CASE)
+        default:
+            break;
+        }
+#undef WN_WIDEN_CASE
+    }
+}
+
+static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
+                                   size_t n_rows, size_t n_k, void *out)
+{
+    wn_x_block *blocks = out;
+    for (size_t i = 0; i < WN_PACKED_MR; i++)
+        if (i < n_rows)
+            simd_quantize(x + i * x_stride, n_k, wn_x_limit(w->type), blocks + i);
+        else
+            blocks[i].scale = 0;
+}
+
+/* acc[i][v] += pairs p0 .. p0 + n of all rows; `rows` is a constant. */
+WN_INLINE void multiply_words(const packed_sliver *s, const wn_x_block *x, size_t p0, size_t n,
+                              vi (*acc)[2], const int rows)
+{
+    for (size_t p = p0; p < p0 + n; p++) {
+        const vi w0 = vi_load(s->words[p][0]), w1 = vi_load(s->words[p][WN_LANES]);
+        WN_UNROLL
+        for (int i = 0; i < rows; i++) {
+            const vi q = broadcast_words(x[i].q + 2 * p);
+            acc[i][0] = vi_dot16(acc[i][0], w0, q);
+            acc[i][1] = vi_dot16(acc[i][1], w1, q);
+        }
+    }
+}
+
+/* sum[i][v] += scaled sums of one scale step, pairs p0 .. p0 + n. */
+WN_INLINE void multiply_step(const packed_sliver *s, const wn_x_block *x, size_t step, size_t p0,
+                             size_t n, vf (*sum)[2], const int rows)
+{
+    vi acc[WN_PACKED_MR][2];
+    WN_UNROLL
+    for (int i = 0; i < rows; i++)
+        acc[i][0] = acc[i][1] = vi_set1(0);
+    multiply_words(s, x, p0, n, acc, rows);
+    WN_UNROLL
+    for (int v = 0; v < 2; v++) {
+        const vf scale = vf_load(&s->scale[step][(size_t)v * WN_LANES]);
+        WN_UNROLL
+        for (int i = 0; i < rows; i++)
+            sum[i][v] = vf_fma(vi_to_f32(acc[i][v]), scale, sum[i][v]);
+    }
+}
+
+WN_INLINE void multiply_packed_tile(const packed_sliver *s, const wn_x_block *x, size_t n_k,
+                                    const int per_group, bool has_min, vf (*sum)[2],
+                                    const int rows)
+{
+    WN_UNROLL
+    for (int i = 0; i < rows; i++)
+        sum[i][0] = sum[i][1] = vf_zero();
+    if (per_group)
+        for (size_t g = 0; g < n_k / WN_GROUP; g++)
+            multiply_step(s, x, g, 16 * g, 16, sum, rows);
+    else
+        multiply_step(s, x, 0, 0, n_k / 2, sum, rows);
+    for (size_t g = 0; has_min && g < n_k / WN_GROUP; g++) {
+        const vf m0 = vf_load(&s->min[g][0]), m1 = vf_load(&s->min[g][WN_LANES]);
+        WN_UNROLL
+        for (int i = 0; i < rows; i++) {
+            const vf x_sum = vf_set1(x[i].float_sum[g]);
+            sum[i][0] = vf_fnma(m0, x_sum, sum[i][0]);
+            sum[i][1] = vf_fnma(m1, x_sum, sum[i][1]);
+        }
+    }
+    WN_UNROLL
+    for (int i = 0; i < rows; i++) {
+        sum[i][0] = vf_mul(sum[i][0], vf_set1(x[i].scale));
+        sum[i][1] = vf_mul(sum[i][1], vf_set1(x[i].scale));
+    }
+}
+
+static void simd_packed_multiply(const wn_matrix *w, const void *strip, const void *sliver,
+                                 size_t n_rows, size_t n_cols, size_t n_k, bool add,
+                                 const float *bias, float *y, size_t y_stride)
+{
+    const wn_packed_format f = wn_packed_format_of(w->type);
+    vf sum[WN_PACKED_MR][2];
+    if (f.scale_step == 32)
+        multiply_packed_tile(sliver, strip, n_k, 1, f.has_min, sum, WN_PACKED_MR);
+    else
+        multiply_packed_tile(sliver, strip, n_k, 0, f.has_min, sum, WN_PACKED_MR);
+    for (size_t i = 0; i < n_rows; i++)
+        store_row(sum[i], n_cols, add, bias, y + i * y_stride);
+}
+
+static const wn_gemm_kernels simd_packed_gemm = {
+    .mr = WN_PACKED_MR,
+    .nr = WN_NR,
+    .strip_bytes = WN_PACKED_MR * sizeof(wn_x_block),
+    .sliver_bytes = sizeof(packed_sliver),
+    .pack_strip = simd_packed_pack_strip,
+    .pack_panel = simd_packed_pack_panel,
+    .multiply = simd_packed_multiply,
+};
+
+#endif
+#endif
