@@ -24,7 +24,11 @@ const wn_option wn_cli_common_options[] = {
     {"context", WN_OPT_INT, "0", 0, 1048576, "N",
      "tokens that a session holds; 0 = what the model was trained for, at most 8192"},
     {"threads", WN_OPT_INT, "0", 0, 1024, "N", "threads; 0 = all processors"},
-    {"isa", WN_OPT_STR, "auto", 0, 0, "NAME", "instruction set: auto, ref, avx2, avx512"},
+    {"isa", WN_OPT_STR, "auto", 0, 0, "NAME",
+     "instruction set: auto, ref, avx2, avx512, avx512bf16"},
+    {"exact", WN_OPT_BOOL, "false", 0, 0, NULL,
+     "multiply in f32 throughout: slower, for comparisons (normally activations are rounded to 12 "
+     "or 16 bits)"},
     {"data-dir", WN_OPT_STR, NULL, 0, 0, "DIR",
      "where corpora and models live [$XDG_DATA_HOME/winnow, else ~/.local/share/winnow]"},
     {"config", WN_OPT_STR, NULL, 0, 0, "FILE",
@@ -229,6 +233,7 @@ wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
                                  .small = wn_options_bool(o, "small"),
                                  .n_threads = (size_t)wn_options_int(o, "threads"),
                                  .isa = wn_options_str(o, "isa"),
+                                 .exact = wn_options_bool(o, "exact"),
                                  .n_ctx = (size_t)wn_options_int(o, "context")};
         WN_TRY(wn_service_open(&cli->service, &so, err));
     }

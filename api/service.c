@@ -34,13 +34,16 @@ wn_status wn_service_open(wn_service **out, const wn_service_options *o, wn_erro
     s->pdfium = wn_catalog_path(o->data_dir, wn_catalog_find("pdfium"));
     s->n_threads = o->n_threads;
     s->n_ctx = o->n_ctx;
+    s->exact = o->exact;
     wn_status status = WN_OK;
     if (!s->data_dir || !s->corpora_dir || !s->generator || !s->embedder_name || !s->isa ||
         !s->pdfium)
         status = out_of_memory(err);
     if (status == WN_OK)
         status = wn_compute_open(
-            &s->compute, &(wn_compute_options){.n_threads = s->n_threads, .isa = s->isa}, err);
+            &s->compute,
+            &(wn_compute_options){.n_threads = s->n_threads, .isa = s->isa, .exact = s->exact},
+            err);
     if (status == WN_OK)
         status = wn_fs_make_dirs(s->corpora_dir, err);
     if (status != WN_OK) {
@@ -136,7 +139,8 @@ wn_status wn_service_embedder_locked(wn_service *s, wn_embedder **out, wn_error 
         wn_status status = WN_OK;
         if (!s->embed_compute)
             status = wn_compute_open(
-                &s->embed_compute, &(wn_compute_options){.n_threads = s->n_threads, .isa = s->isa},
+                &s->embed_compute,
+                &(wn_compute_options){.n_threads = s->n_threads, .isa = s->isa, .exact = s->exact},
                 err);
         if (status == WN_OK)
             status = wn_embedder_open(&s->embedder, s->embed_compute, path, err);

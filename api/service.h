@@ -31,6 +31,7 @@ typedef struct wn_service_options {
     bool small;           /* default generator: smollm2-135m instead of qwen2.5-1.5b */
     size_t n_threads;     /* 0 = all */
     const char *isa;      /* NULL = auto */
+    bool exact;           /* f32 products everywhere: slower, for comparisons */
     size_t n_ctx;         /* tokens of one session; 0 = min(model's, 8192) */
 } wn_service_options;
 

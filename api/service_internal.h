@@ -21,6 +21,7 @@ struct wn_service {
     char *data_dir, *corpora_dir, *generator, *embedder_name, *isa;
     char *pdfium; /* path of libpdfium.so, whether it is there or not */
     size_t n_threads, n_ctx;
+    bool exact;
 
     pthread_mutex_t lock; /* the corpora list, lazy loading, parsers */
     open_corpus *corpora;

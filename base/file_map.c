@@ -29,6 +29,15 @@ wn_status wn_file_map_open(wn_file_map *out, const char *path, wn_error *err)
     return status;
 }
 
+void wn_file_map_drop(const void *data, size_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t first = ((uintptr_t)data + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)data + bytes) / page * page;
+    if (end > first)
+        madvise((void *)first, end - first, MADV_DONTNEED); /* a hint: failing changes nothing */
+}
+
 void wn_file_map_close(wn_file_map *map)
 {
     if (map->data)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/file_map.h"
 #include "generate/model_internal.h"
 
 typedef struct loader {
@@ -76,7 +77,10 @@ static wn_status matrix(loader *l, tensor_names names, size_t layer, size_t rows
 {
     const wn_tensor *t = NULL;
     WN_TRY(take(l, names, layer, rows, cols, &t));
-    return wn_matrix_create(out, l->c, t, l->err);
+    WN_TRY(wn_matrix_create(out, l->c, t, l->err));
+    if (wn_matrix_is_packed(*out)) /* no second copy of the model in memory */
+        wn_file_map_drop(t->data, t->bytes);
+    return WN_OK;
 }
 
 static wn_status vector(loader *l, tensor_names names, size_t layer, size_t n, float **out)

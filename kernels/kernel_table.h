@@ -28,9 +28,9 @@ struct wn_matrix {
 
 /* Up to 256 columns of a row of activations as integers, x = scale * q (simd_quantize.h). */
 typedef struct wn_x_block {
-    int16_t q[256];                /* in each quad of columns: 0, 2, 1, 3 */
-    int32_t sum[8];                /* of q, per 32 columns */
-    float float_sum[8];            /* the same */
+    int16_t q[256];     /* in each quad of columns: 0, 2, 1, 3 */
+    int32_t sum[8];     /* of q, per 32 columns */
+    float float_sum[8]; /* the same */
     float scale, cache_line_end[15];
 } wn_x_block;
 

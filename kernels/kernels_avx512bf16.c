@@ -1,11 +1,11 @@
 /* The table for AVX-512 (F, BW, DQ, VL, VNNI, BF16); compiled with these flags (kernels.cmake). */
 #include "kernels/simd_attention.h"
 #include "kernels/simd_gemm.h"
+#include "kernels/simd_gemm_bf16.h"
 #include "kernels/simd_gemv.h"
 #include "kernels/simd_packed_gemm.h"
 #include "kernels/simd_packed_gemv.h"
 #include "kernels/simd_rows.h"
-#include "kernels/simd_gemm_bf16.h"
 
 const wn_kernel_table wn_kernels_avx512bf16 = {
     .name = WN_TABLE_NAME,

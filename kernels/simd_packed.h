@@ -14,7 +14,7 @@
 #define FIELD_AT_4(bits, shift, mask)                                                              \
     vi_and((shift) >= 4 ? vi_shift_right16(bits, (shift) >= 4 ? (shift)-4 : 0)                     \
                         : vi_shift_left16(bits, (shift) < 4 ? 4 - (shift) : 0),                    \
-           (mask) * 0x10001)
+           (mask)*0x10001)
 
 /* u of quads 2 i and 2 i + 1 of a group: even, odd, even, odd. `group` points at the first byte of
  * the LANES rows; type and i are constants. */

@@ -162,8 +162,7 @@ WN_INLINE void multiply_step(const packed_sliver *s, const wn_x_block *x, size_t
 }
 
 WN_INLINE void multiply_packed_tile(const packed_sliver *s, const wn_x_block *x, size_t n_k,
-                                    const int per_group, bool has_min, vf (*sum)[2],
-                                    const int rows)
+                                    const int per_group, bool has_min, vf (*sum)[2], const int rows)
 {
     WN_UNROLL
     for (int i = 0; i < rows; i++)

@@ -114,8 +114,7 @@ WN_INLINE void gemv_panel(const wn_dtype type, const uint8_t *panel, size_t n_in
                     s = vf_mul(s, record_d(record, WN_LANES * h));
                 if (f.scale_step == 256 && f.has_min)
                     s = vf_fnma(record_min(record, WN_LANES * h), minus[h][j], s);
-                total[h][j] =
-                    vf_fma(s, vf_set1(x[(size_t)j * x_stride].scale), total[h][j]);
+                total[h][j] = vf_fma(s, vf_set1(x[(size_t)j * x_stride].scale), total[h][j]);
             }
         record += f.scale_step == 256 ? f.record_bytes : 0;
     }

@@ -18,7 +18,8 @@ static int open_model(void **state)
 {
     (void)state;
     checkpoint_shape shape = tiny_shape(true, false);
-    if (!mkdtemp(dir) || wn_compute_open(&compute, &(wn_compute_options){0}, NULL) != WN_OK)
+    if (!mkdtemp(dir) ||
+        wn_compute_open(&compute, &(wn_compute_options){.exact = true}, NULL) != WN_OK)
         return -1;
     write_checkpoint(dir, &shape, TINY_CONFIG("llama", ",\"tie_word_embeddings\":true"), false);
     for (int i = 0; i < TINY_CTX; i++)

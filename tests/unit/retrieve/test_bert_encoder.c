@@ -16,7 +16,8 @@ static int open_all(void **state)
 {
     (void)state;
     wn_error err = {0};
-    if (wn_compute_open(&compute, &(wn_compute_options){.n_threads = 2}, &err) != WN_OK ||
+    if (wn_compute_open(&compute, &(wn_compute_options){.n_threads = 2, .exact = true}, &err) !=
+            WN_OK ||
         wn_bert_config_load(&config, TINY_DIR, &err) != WN_OK ||
         wn_bert_encoder_open(&encoder, compute, TINY_DIR, &config, &err) != WN_OK) {
         printf("%s\n", err.text);

@@ -203,7 +203,9 @@ static void test_tiny_cls_equals_transformers(void **state)
 {
     (void)state;
     wn_embedder *e = NULL;
-    WN_ASSERT_OK(wn_embedder_open(&e, compute, TINY_DIR "/", err));
+    wn_compute *exact = NULL;
+    WN_ASSERT_OK(wn_compute_open(&exact, &(wn_compute_options){.exact = true}, err));
+    WN_ASSERT_OK(wn_embedder_open(&e, exact, TINY_DIR "/", err));
     assert_string_equal(wn_embedder_name(e), "tiny_cls");
     assert_int_equal(wn_embedder_max_tokens(e), 48);
     json_t *cases = NULL, *c = NULL;
@@ -226,6 +228,7 @@ static void test_tiny_cls_equals_transformers(void **state)
     }
     json_decref(cases);
     wn_embedder_close(e);
+    wn_compute_close(exact);
 }
 
 static void test_fingerprint(void **state)
