@@ -14,6 +14,7 @@
 #include "api/model_catalog.h"
 #include "api/terminal.h"
 #include "base/fs.h"
+#include "kernels/cpu_features.h"
 
 static const wn_option options[] = {
     {"verify", WN_OPT_BOOL, "false", 0, 0, NULL, "hash the installed models as well"}, {0}};
@@ -74,6 +75,10 @@ static void check_machine(findings *f, wn_compute *compute)
     proc_value("/proc/meminfo", "MemAvailable", memory, sizeof memory);
     found(f, FINE, "machine", "%s, %zu threads used, memory available %s", cpu,
           wn_compute_n_threads(compute), memory);
+    const wn_cpu_features features = wn_cpu_features_get();
+    char sets[128];
+    wn_cpu_features_describe(&features, sets, sizeof sets);
+    found(f, FINE, "processor", "%s", sets);
     found(f, FINE, "kernels", "%s (%s)", wn_compute_isa(compute), wn_compute_reason(compute));
 }
 
