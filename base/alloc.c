@@ -1,6 +1,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/checked.h"
 
@@ -54,6 +55,19 @@ void *wn_alloc_aligned(size_t alignment, size_t n, size_t size)
     if (posix_memalign(&p, alignment, bytes ? bytes : 1) != 0)
         return NULL;
     memset(p, 0, bytes ? bytes : 1);
+    return p;
+}
+
+void *wn_alloc_huge(size_t bytes)
+{
+    const size_t page = (size_t)2 << 20;
+    void *p = NULL;
+    if (!wn_size_add(bytes ? bytes : 1, page - 1, &bytes) || injected_failure())
+        return NULL;
+    bytes = bytes / page * page;
+    if (posix_memalign(&p, page, bytes) != 0)
+        return NULL;
+    madvise(p, bytes, MADV_HUGEPAGE); /* a wish: without it the pages are small */
     return p;
 }
 

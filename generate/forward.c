@@ -47,17 +47,17 @@ static void attention_block(wn_session *s, size_t layer, size_t n)
     wn_compute *k = s->compute;
     size_t q_stride = c->n_heads * c->head_dim, kv_stride = c->n_kv_heads * c->head_dim;
     wn_rmsnorm(k, s->x, y->attn_norm, n, c->d_model, c->norm_eps, s->h);
-    wn_matmul(k, y->q, s->h, n, y->q_bias, s->q);
-    wn_matmul(k, y->k, s->h, n, y->k_bias, s->new_k);
-    wn_matmul(k, y->v, s->h, n, y->v_bias, s->new_v);
+    const wn_product qkv[] = {{y->q, y->q_bias, s->q, false},
+                              {y->k, y->k_bias, s->new_k, false},
+                              {y->v, y->v_bias, s->new_v, false}};
+    wn_matmul_many(k, qkv, 3, s->h, n);
     wn_rope(k, s->q, n, q_stride, c->n_heads, c->head_dim, s->length, m->inv_freq, c->rope_order);
     wn_rope(k, s->new_k, n, kv_stride, c->n_kv_heads, c->head_dim, s->length, m->inv_freq,
             c->rope_order);
     store_rows(s, s->k + layer * c->n_kv_heads, s->new_k, n);
     store_rows(s, s->v + layer * c->n_kv_heads, s->new_v, n);
     attend(s, layer, n);
-    wn_matmul(k, y->o, s->attended, n, NULL, s->h);
-    wn_add(k, s->h, n * c->d_model, s->x);
+    wn_matmul_many(k, &(wn_product){.w = y->o, .y = s->x, .add = true}, 1, s->attended, n);
 }
 
 static void ffn_block(wn_session *s, size_t layer, size_t n)
@@ -66,11 +66,10 @@ static void ffn_block(wn_session *s, size_t layer, size_t n)
     const wn_layer *y = &s->model->layers[layer];
     wn_compute *k = s->compute;
     wn_rmsnorm(k, s->x, y->ffn_norm, n, c->d_model, c->norm_eps, s->h);
-    wn_matmul(k, y->gate, s->h, n, NULL, s->gate);
-    wn_matmul(k, y->up, s->h, n, NULL, s->up);
+    const wn_product gate_up[] = {{y->gate, NULL, s->gate, false}, {y->up, NULL, s->up, false}};
+    wn_matmul_many(k, gate_up, 2, s->h, n);
     wn_silu_mul(k, s->gate, s->up, n * c->d_ff, s->gate);
-    wn_matmul(k, y->down, s->gate, n, NULL, s->h);
-    wn_add(k, s->h, n * c->d_model, s->x);
+    wn_matmul_many(k, &(wn_product){.w = y->down, .y = s->x, .add = true}, 1, s->gate, n);
 }
 
 void wn_session_forward(wn_session *s, size_t n)

@@ -124,6 +124,7 @@ void wn_compute_close(wn_compute *c)
     if (!c)
         return;
     wn_thread_pool_close(c->pool);
+    wn_panel_region_release(c->region);
     free(c->strips);
     free(c->x_blocks);
     free(c->scratch);

@@ -18,6 +18,7 @@ struct wn_compute {
     wn_x_block *x_blocks; /* [WN_MATMUL_GEMV_MAX][WN_PACKED_MAX_COLS / 256]; NULL when exact */
     uint8_t *scratch;     /* n_threads pieces of scratch_bytes, 64-byte aligned */
     size_t scratch_bytes;
+    wn_panel_region *region; /* for the next matrix */
 };
 
 /* F32 F16 BF16 and the block-quantised types. */

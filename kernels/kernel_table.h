@@ -15,6 +15,7 @@
 
 #include "base/dtype.h"
 #include "kernels/compute.h"
+#include "kernels/panel_region.h"
 
 /* Weights [n_out, n_in]. Packed: panels of 16 rows (packed_weights.h). Otherwise the tensor's own
  * bytes, each row row_bytes of blocks of `type`, any alignment. */
@@ -24,6 +25,7 @@ struct wn_matrix {
     size_t n_out, n_in, row_bytes;
     uint8_t *panels; /* NULL when not packed */
     size_t panel_bytes;
+    wn_panel_region *region; /* that panels lie in */
 };
 
 /* Up to 256 columns of a row of activations as integers, x = scale * q (simd_quantize.h). */

@@ -40,7 +40,8 @@ static const wn_product *find_unit(const batch *b, size_t unit, size_t *column, 
     return p;
 }
 
-/* Small enough that every thread has several units, large enough to stream. */
+/* Small enough that every thread has several units, large enough to stream: memory is read fastest
+ * in long runs. */
 static void choose_unit_columns(batch *b, size_t least, size_t most)
 {
     b->unit_columns = most;
@@ -76,7 +77,7 @@ static void run_gemv(batch *b)
 {
     if (b->products->w->panels)
         quantize_rows(b);
-    choose_unit_columns(b, WN_PANEL_ROWS, 4 * WN_PANEL_ROWS);
+    choose_unit_columns(b, WN_PANEL_ROWS, 256 * WN_PANEL_ROWS);
     wn_compute_run(b->c, count_units(b, b->unit_columns), gemv_unit, b);
 }
 

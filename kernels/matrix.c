@@ -48,12 +48,12 @@ static bool pack(wn_matrix *m, wn_compute *c)
     const size_t n_panels = wn_size_div_up(m->n_out, WN_PANEL_ROWS);
     size_t bytes = 0;
     m->panel_bytes = wn_panel_bytes(wn_packed_format_of(m->type), m->n_in);
-    /* + 1 panel: prefetching runs ahead of what is read */
-    if (!wn_size_mul(n_panels + 1, m->panel_bytes, &bytes))
+    if (!wn_size_mul(n_panels, m->panel_bytes, &bytes))
         return false;
-    m->panels = wn_alloc_aligned(64, bytes, 1);
+    m->panels = wn_panel_region_carve(&c->region, bytes);
     if (!m->panels)
         return false;
+    m->region = c->region;
     packing p = {m, m->data};
     wn_compute_run(c, n_panels, pack_unit, &p);
     m->data = NULL;
@@ -87,7 +87,7 @@ void wn_matrix_free(wn_matrix *w)
 {
     if (!w)
         return;
-    free(w->panels);
+    wn_panel_region_release(w->region);
     free(w);
 }
 

@@ -141,16 +141,16 @@ void wn_panel_pack(wn_dtype type, const uint8_t *rows, size_t row_bytes, size_t 
                    uint8_t *panel)
 {
     const wn_packed_format f = wn_packed_format_of(type);
-    uint8_t *scales = panel + wn_panel_scales(f, n_in);
     for (size_t r = 0; r < n_rows; r++) {
         const uint8_t *row = rows + r * row_bytes;
         for (size_t g = 0; g < n_in / WN_GROUP; g++) {
             uint8_t u[WN_GROUP];
             read_group(type, row, g, u);
-            put_group(type, u, r, panel + g * f.group_bytes);
+            put_group(type, u, r, panel + wn_panel_group(f, g * WN_GROUP));
         }
         for (size_t i = 0; i < n_in / f.scale_step; i++)
-            put_record(type, row + i * wn_dtype_block_bytes(type), r, scales + i * f.record_bytes);
+            put_record(type, row + i * wn_dtype_block_bytes(type), r,
+                       panel + wn_panel_record(f, n_in, i * f.scale_step));
     }
 }
 
@@ -176,12 +176,11 @@ static void read_scale(wn_dtype type, const uint8_t *record, size_t row, size_t 
 void wn_panel_row(wn_dtype type, const uint8_t *panel, size_t row, size_t n_in, float *out)
 {
     const wn_packed_format f = wn_packed_format_of(type);
-    const uint8_t *scales = panel + wn_panel_scales(f, n_in);
     for (size_t k = 0; k < n_in; k += 16) {
         float scale = 0, min = 0;
-        read_scale(type, scales + k / f.scale_step * f.record_bytes, row, k % f.scale_step / 16,
-                   &scale, &min);
-        const uint8_t *group = panel + k / WN_GROUP * f.group_bytes;
+        read_scale(type, panel + wn_panel_record(f, n_in, k), row, k % f.scale_step / 16, &scale,
+                   &min);
+        const uint8_t *group = panel + wn_panel_group(f, k);
         for (size_t i = 0; i < 16; i++) {
             const float q = (float)((int)get_u(type, group, row, (k + i) % WN_GROUP) - f.offset);
             out[k + i] = f.has_min ? scale * q - min : scale * q;

@@ -1,9 +1,10 @@
 /* Block-quantised weights as the integer kernels read them: panels of 16 rows.
  *
  * Every type becomes w = scale * (u - offset) - min with an unsigned u of 4, 5, 6 or 8 bits. A
- * panel holds 16 rows (the last one is filled up with rows of zeros): first the u of all groups of
- * 32 columns, then all scales. Values and bytes are those of the file, but for the 6-bit scales of
- * Q4_K and Q5_K, which become bytes (+ 2.8 %).
+ * panel holds 16 rows (the last one is filled up with rows of zeros) as blocks of 256 columns (the
+ * last may be shorter): the u of its groups of 32 columns, then their scales, so that a product
+ * reads one stream. Values and bytes are those of the file, but for the 6-bit scales of Q4_K and
+ * Q5_K, which become bytes (+ 2.8 %), and 32 bytes of padding in the scales of Q6_K (+ 1 %).
  *
  * One group, as 16-bit words. A quad is 4 columns; word h of row r (h = 0, 1) belongs to its
  * columns h * 2 ("even") or h * 2 + 1 ("odd"), so that a 32-bit lane is a row and holds two columns
@@ -53,7 +54,7 @@ static inline wn_packed_format wn_packed_format_of(wn_dtype type)
     case WN_DTYPE_Q5_K:
         return (wn_packed_format){256 + 64, 256, 320, 0, true};
     case WN_DTYPE_Q6_K:
-        return (wn_packed_format){256 + 128, 256, 288, 32, false};
+        return (wn_packed_format){256 + 128, 256, 320, 32, false};
     case WN_DTYPE_F32:
     case WN_DTYPE_F16:
     case WN_DTYPE_BF16:
@@ -65,15 +66,33 @@ static inline wn_packed_format wn_packed_format_of(wn_dtype type)
     return (wn_packed_format){0};
 }
 
-/* Bytes of one panel of n_in columns, a multiple of 64; the scales start at wn_panel_scales. */
-static inline size_t wn_panel_scales(wn_packed_format f, size_t n_in)
+#define WN_BLOCK 256 /* columns */
+
+/* Bytes of a block of n_k <= 256 columns. Whole blocks are multiples of 64. */
+static inline size_t wn_block_bytes(wn_packed_format f, size_t n_k)
 {
-    return n_in / WN_GROUP * f.group_bytes;
+    return n_k / WN_GROUP * f.group_bytes + n_k / f.scale_step * f.record_bytes;
 }
 
+/* Bytes of one panel of n_in columns, a multiple of 64. */
 static inline size_t wn_panel_bytes(wn_packed_format f, size_t n_in)
 {
-    return (wn_panel_scales(f, n_in) + n_in / f.scale_step * f.record_bytes + 63) / 64 * 64;
+    return (n_in / WN_BLOCK * wn_block_bytes(f, WN_BLOCK) + wn_block_bytes(f, n_in % WN_BLOCK) +
+            63) /
+           64 * 64;
+}
+
+/* Where the group of column k, and its record of scales, lie in a panel. */
+static inline size_t wn_panel_group(wn_packed_format f, size_t k)
+{
+    return k / WN_BLOCK * wn_block_bytes(f, WN_BLOCK) + k % WN_BLOCK / WN_GROUP * f.group_bytes;
+}
+
+static inline size_t wn_panel_record(wn_packed_format f, size_t n_in, size_t k)
+{
+    const size_t k0 = k / WN_BLOCK * WN_BLOCK, left = n_in - k0;
+    return wn_panel_group(f, k0) + (left < WN_BLOCK ? left : WN_BLOCK) / WN_GROUP * f.group_bytes +
+           (k - k0) / f.scale_step * f.record_bytes;
 }
 
 /* n_rows (<= 16) rows of file blocks, row_bytes apart -> one zeroed panel. */

@@ -91,10 +91,8 @@ WN_INLINE void widen_sliver(const wn_matrix *w, const wn_dtype type, size_t row0
         }
         const size_t row = row0 + at;
         const uint8_t *panel = w->panels + row / WN_PANEL_ROWS * w->panel_bytes;
-        const uint8_t *record =
-            panel + wn_panel_scales(f, w->n_in) + k0 / f.scale_step * f.record_bytes;
-        widen_rows(type, panel + k0 / WN_GROUP * f.group_bytes, record, row % WN_PANEL_ROWS, n_k, s,
-                   at);
+        widen_rows(type, panel + wn_panel_group(f, k0), panel + wn_panel_record(f, w->n_in, k0),
+                   row % WN_PANEL_ROWS, n_k, s, at);
     }
 }
 

@@ -88,19 +88,21 @@ WN_INLINE void gemv_panel(const wn_dtype type, const uint8_t *panel, size_t n_in
                           const int m)
 {
     const wn_packed_format f = wn_packed_format_of(type);
-    const uint8_t *record = panel + wn_panel_scales(f, n_in);
     for (size_t h = 0; h < WN_PANEL_HALVES; h++)
         for (int j = 0; j < m; j++)
             total[h][j] = vf_zero();
-    for (size_t k = 0; k < n_in; k += 256, x++) {
-        const size_t n_groups = (n_in - k < 256 ? n_in - k : 256) / 32;
+    for (size_t k = 0; k < n_in; k += WN_BLOCK, x++) {
+        const size_t n_groups = (n_in - k < WN_BLOCK ? n_in - k : WN_BLOCK) / WN_GROUP;
+        const uint8_t *record = panel + n_groups * f.group_bytes;
         vf sum[WN_PANEL_HALVES][8], minus[WN_PANEL_HALVES][8];
         for (size_t h = 0; h < WN_PANEL_HALVES; h++)
             for (int j = 0; j < m; j++)
                 sum[h][j] = minus[h][j] = vf_zero();
+        const uint8_t *ahead = panel + PREFETCH_AHEAD;
         for (size_t g = 0; g < n_groups; g++, panel += f.group_bytes) {
-            for (size_t at = 0; at < f.group_bytes; at += 64)
-                __builtin_prefetch(panel + PREFETCH_AHEAD + at);
+            for (size_t at = 0; at < wn_block_bytes(f, WN_BLOCK) / 8; at += 64)
+                __builtin_prefetch(ahead + at);
+            ahead += wn_block_bytes(f, WN_BLOCK) / 8;
             WN_UNROLL
             for (size_t h = 0; h < WN_PANEL_HALVES; h++)
                 gemv_group_of_32(type, panel + 4 * WN_LANES * h, record, WN_LANES * h, g, x,
@@ -116,7 +118,7 @@ WN_INLINE void gemv_panel(const wn_dtype type, const uint8_t *panel, size_t n_in
                     s = vf_fnma(record_min(record, WN_LANES * h), minus[h][j], s);
                 total[h][j] = vf_fma(s, vf_set1(x[(size_t)j * x_stride].scale), total[h][j]);
             }
-        record += f.scale_step == 256 ? f.record_bytes : 0;
+        panel = record + (f.scale_step == 256 ? f.record_bytes : 0);
     }
 }
 

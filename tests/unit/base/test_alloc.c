@@ -28,6 +28,7 @@ static void test_overflow_is_null(void **state)
     (void)state;
     assert_null(wn_alloc(SIZE_MAX / 2, 3));
     assert_null(wn_alloc_aligned(64, SIZE_MAX / 2, 3));
+    assert_null(wn_alloc_huge(SIZE_MAX - 1));
     assert_null(wn_strndup("x", SIZE_MAX));
     char *kept = wn_strdup("kept");
     assert_null(wn_realloc(kept, SIZE_MAX / 2, 3));
@@ -51,6 +52,12 @@ static void test_zeroed_and_aligned(void **state)
             assert_int_equal(a[i], 0);
         free(a);
     }
+    unsigned char *huge = wn_alloc_huge(((size_t)3 << 20) + 1);
+    assert_non_null(huge);
+    assert_int_equal((uintptr_t)huge % ((size_t)2 << 20), 0);
+    memset(huge, 1, ((size_t)3 << 20) + 1);
+    free(huge);
+    free(wn_alloc_huge(0));
     void *none[] = {wn_alloc(0, 8), wn_alloc(8, 0), wn_alloc_aligned(64, 0, 1),
                     wn_realloc(NULL, 0, 1)};
     for (size_t i = 0; i < 4; i++) {
