@@ -29,8 +29,8 @@ typedef struct wn_command {
     int (*run)(wn_cli *cli, wn_error *err); /* exit code; a set err is printed by the frame */
 } wn_command;
 
-extern const wn_command wn_cli_ask, wn_cli_chat, wn_cli_corpus, wn_cli_doctor, wn_cli_eval,
-    wn_cli_ingest, wn_cli_models, wn_cli_search, wn_cli_serve;
+extern const wn_command wn_cli_ask, wn_cli_bench, wn_cli_chat, wn_cli_corpus, wn_cli_doctor,
+    wn_cli_eval, wn_cli_ingest, wn_cli_models, wn_cli_search, wn_cli_serve;
 
 /* The options that every command has (data folder, models, threads, --json, ...). */
 extern const wn_option wn_cli_common_options[];

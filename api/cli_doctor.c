@@ -12,6 +12,7 @@
 
 #include "api/cli.h"
 #include "api/model_catalog.h"
+#include "api/proc_value.h"
 #include "api/terminal.h"
 #include "base/fs.h"
 #include "kernels/cpu_features.h"
@@ -49,30 +50,11 @@ static void found(findings *f, verdict v, const char *what, const char *format, 
     wn_out("%-12s %s\n", what, text);
 }
 
-/* The value after "key<blanks>:" in a file of the kernel's; "" when absent. */
-static void proc_value(const char *path, const char *key, char *out, size_t cap)
-{
-    out[0] = '\0';
-    FILE *file = fopen(path, "r");
-    char line[512];
-    while (file && fgets(line, sizeof line, file)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, key, strlen(key)) != 0 || !colon)
-            continue;
-        colon += 1 + strspn(colon + 1, " \t");
-        colon[strcspn(colon, "\n")] = '\0';
-        snprintf(out, cap, "%s", colon);
-        break;
-    }
-    if (file)
-        fclose(file);
-}
-
 static void check_machine(findings *f, wn_compute *compute)
 {
     char cpu[128], memory[64];
-    proc_value("/proc/cpuinfo", "model name", cpu, sizeof cpu);
-    proc_value("/proc/meminfo", "MemAvailable", memory, sizeof memory);
+    wn_proc_value("/proc/cpuinfo", "model name", cpu, sizeof cpu);
+    wn_proc_value("/proc/meminfo", "MemAvailable", memory, sizeof memory);
     found(f, FINE, "machine", "%s, %zu threads used, memory available %s", cpu,
           wn_compute_n_threads(compute), memory);
     const wn_cpu_features features = wn_cpu_features_get();

@@ -186,6 +186,12 @@ wn_status wn_service_embed(void *service, const char *const *texts, const size_t
     return status;
 }
 
+size_t wn_service_count_tokens(void *service, const char *text, size_t len)
+{
+    wn_service *s = service;
+    return wn_embedder_count_tokens(s->embedder, text, len); /* immutable: no lock */
+}
+
 /* Corpora ------------------------------------------------------------------------------------- */
 
 static open_corpus *find_open(wn_service *s, const char *name, bool writable)

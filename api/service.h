@@ -49,6 +49,9 @@ wn_compute *wn_service_compute(wn_service *s);
 wn_status wn_service_embed(void *service, const char *const *texts, const size_t *lens, size_t n,
                            float *out, wn_error *err);
 
+/* A wn_count_tokens_fn with ctx = the service, whose embedder is loaded. */
+size_t wn_service_count_tokens(void *service, const char *text, size_t len);
+
 /* A shared, reference-counted handle of an open corpus; release when done. mode: WN_CORPUS_READ for
  * search, answers and listings; WN_CORPUS_WRITE (| WN_CORPUS_CREATE) for uploads, deletions,
  * settings: the writer's lock is held only while such a handle is out. */

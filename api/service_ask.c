@@ -20,12 +20,6 @@
 #define WEAK_COSINE 0.35
 #define WEAK_RARE_WORDS 2.0
 
-static size_t count_tokens(void *service, const char *text, size_t len)
-{
-    wn_service *s = service;
-    return wn_embedder_count_tokens(s->embedder, text, len); /* immutable: no lock */
-}
-
 static wn_status parsers_of(wn_service *s, wn_parse_pool **out, wn_error *err)
 {
     pthread_mutex_lock(&s->lock);
@@ -45,7 +39,7 @@ wn_status wn_service_ingest_options(wn_service *s, wn_corpus *c, wn_ingest_optio
     o->corpus = c;
     o->embed = wn_service_embed;
     o->embed_ctx = s;
-    o->count_tokens = count_tokens;
+    o->count_tokens = wn_service_count_tokens;
     o->count_ctx = s;
     return WN_OK;
 }

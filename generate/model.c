@@ -207,3 +207,12 @@ size_t wn_model_weight_bytes(const wn_model *m)
 {
     return m->weight_bytes;
 }
+
+wn_dtype wn_model_weight_type(const wn_model *m)
+{
+    wn_dtype most = WN_DTYPE_F32;
+    for (int t = 0; t < WN_DTYPE_COUNT; t++)
+        if (m->type_bytes[t] > m->type_bytes[most])
+            most = (wn_dtype)t;
+    return most;
+}

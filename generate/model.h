@@ -43,5 +43,6 @@ wn_chat_family wn_model_chat_family(const wn_model *m);
 const char *wn_model_name(const wn_model *m); /* file or folder name without extension */
 const char *wn_model_path(const wn_model *m);
 size_t wn_model_weight_bytes(const wn_model *m);
+wn_dtype wn_model_weight_type(const wn_model *m); /* of most of those bytes */
 
 #endif

@@ -31,6 +31,7 @@ struct wn_model {
     float *final_norm; /* [d_model] */
     float *inv_freq;   /* [head_dim / 2], scaling applied */
     size_t weight_bytes;
+    size_t type_bytes[WN_DTYPE_COUNT]; /* of weight_bytes */
 };
 
 /* wn_model_open without the tokenizer: for sessions that are fed ids. */

@@ -68,6 +68,7 @@ static wn_status take(loader *l, tensor_names names, size_t layer, size_t rows, 
                             l->m->path, name, wn_dtype_name(t->dtype));
     l->used[t - l->first] = true;
     l->m->weight_bytes += t->bytes;
+    l->m->type_bytes[t->dtype] += t->bytes;
     *out = t;
     return WN_OK;
 }

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""winnow and llama.cpp on the same files, by turns: A B A B. Standard library only.
+
+    compare.py --winnow build/winnow --llama DIR/build/bin --models DIR --csv results/NAME.csv
+    compare.py ... --rows '135m.*(prefill 512|decode)' --repeat 3      a short run
+    compare.py ... --rows '135m.* (prefill|decode) (512|0)$' --contend    with one core taken
+    compare.py --table results/NAME.csv                  the table of what is in the file
+
+--models: the folder with the files of random_gguf.py, named 135m-q8_0.gguf, 1b-q8_0.gguf, 1b-q4_0.gguf, and
+a real model real-q4_k_m.gguf (a link will do); rows of files that are not there are left out. See README.md.
+"""
+import argparse
+import csv
+import datetime
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+# file, what, size (prompt length, or tokens held before decoding), settings of winnow
+ROWS = [
+    ("135m-q8_0", "prefill", 512, ["dense"]),
+    ("135m-q8_0", "prefill", 4096, ["dense", "thin 4"]),
+    ("135m-q8_0", "prefill", 8192, ["dense", "thin 4"]),
+    ("135m-q8_0", "decode", 0, ["dense"]),
+    ("135m-q8_0", "decode", 8192, ["dense", "int8", "thin 4", "thin 4 int8"]),
+    ("1b-q8_0", "prefill", 512, ["dense"]),
+    ("1b-q8_0", "prefill", 2048, ["dense"]),
+    ("1b-q8_0", "decode", 0, ["dense"]),
+    ("1b-q4_0", "prefill", 512, ["dense"]),
+    ("1b-q4_0", "prefill", 2048, ["dense"]),
+    ("1b-q4_0", "decode", 0, ["dense"]),
+    ("real-q4_k_m", "prefill", 2048, ["dense"]),
+    ("real-q4_k_m", "decode", 0, ["dense"]),
+]
+SETTINGS = {"dense": [], "int8": ["--kv-format", "int8"], "thin 4": ["--thin", "4"],
+            "thin 4 int8": ["--thin", "4", "--kv-format", "int8"]}
+FLASH = {"fa 0": "0", "fa 1": "1"}
+COLUMNS = ["date", "commit", "machine", "isa", "threads", "llama", "file", "row", "program", "setting", "contended",
+           "tokens_per_s"]
+WARM_UP_BELOW = 2048  # llama-bench's warm-up is a whole run: longer ones need none
+RUNS_AT_DEPTH = 3     # filling the session takes long: runs of one turn, whose median counts as one
+HOPELESS = 0.8        # the -fa setting that is slower than this share of the other in the first turn is dropped
+
+
+def call(command):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Bench:
+    def __init__(self, args):
+        self.args, self.isa, self.absent = args, "", set()
+        self.commit = call(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "describe", "--always",
+                            "--dirty"])[1].strip()
+        version = call([os.path.join(args.llama, "llama-bench"), "--version"])
+        found = re.search(r"version: (\S+)", version[1] + version[2])
+        self.llama_version = f"{found.group(1)} of llama-cpp-python 0.3.36" if found else "?"
+        with open("/proc/cpuinfo") as f:
+            self.machine = re.search(r"model name\s*:\s*(.*)", f.read()).group(1) + f", {os.cpu_count()} CPUs"
+
+    def winnow(self, path, what, size, setting):
+        a = self.args
+        command = [a.winnow, "bench", what, "--json", "--quiet", "--model", path, "--threads", str(a.threads),
+                   "--isa", a.isa, *SETTINGS[setting]]
+        if what == "prefill":
+            command += ["--tokens", str(size), "--repeat", "1"]
+        else:
+            command += ["--depth", str(size), "--generate", str(a.generate),
+                        "--repeat", str(RUNS_AT_DEPTH if size else 1)]
+        code, out, err = call(command)
+        if code == 2 and "unknown option" in err:
+            if setting not in self.absent:
+                print(f"this winnow has no setting {setting}: left out", file=sys.stderr)
+            self.absent.add(setting)
+            return None
+        if code != 0:
+            sys.exit(f"{' '.join(command)}: {err}")
+        row = json.loads(out)["rows"][0]
+        self.isa = row["isa"]
+        return row["median"]
+
+    def llama(self, path, what, size, setting, contended):
+        command = [os.path.join(self.args.llama, "llama-bench"), "-m", path, "-t", str(self.args.threads), "-o", "json",
+                   "-fa", FLASH[setting]]
+        if what == "prefill":
+            command += ["-p", str(size), "-n", "0", "-r", "1"]
+            if size >= WARM_UP_BELOW or contended:
+                command.append("--no-warmup")
+        else:
+            command += ["-p", "0", "-n", str(self.args.generate), "-d", str(size), "-r", str(RUNS_AT_DEPTH if size else 1)]
+        code, out, err = call(command)
+        if code != 0:
+            sys.exit(f"{' '.join(command)}: {err}")
+        return statistics.median(json.loads(out)[0]["samples_ts"])
+
+    def keep(self, file, row, program, setting, contended, value):
+        if value is None:
+            return
+        line = [datetime.datetime.now().isoformat(timespec="seconds"), self.commit, self.machine, self.isa,
+                self.args.threads, self.llama_version, file, row, program, setting, int(contended), f"{value:.3f}"]
+        new = not os.path.exists(self.args.csv) or os.path.getsize(self.args.csv) == 0
+        with open(self.args.csv, "a", newline="") as f:
+            out = csv.writer(f, lineterminator="\n")
+            if new:
+                out.writerow(COLUMNS)
+            out.writerow(line)
+        self.samples.append(dict(zip(COLUMNS, line)))
+
+    def measure(self, file, what, size, settings, contended=False):
+        """One turn for each repetition: winnow in every setting, then llama.cpp with and without -fa."""
+        path, row, flash = os.path.join(self.args.models, file + ".gguf"), f"{what} {size}", dict.fromkeys(FLASH, 0)
+        for turn in range(self.args.repeat):
+            for setting in settings:
+                self.keep(file, row, "winnow", setting, contended, self.winnow(path, what, size, setting))
+            for setting in list(flash):
+                flash[setting] = self.llama(path, what, size, setting, contended)
+                self.keep(file, row, "llama.cpp", setting, contended, flash[setting])
+            if turn == 0:
+                flash = {s: v for s, v in flash.items() if v >= HOPELESS * max(flash.values())}
+
+    def run(self):
+        self.samples = []
+        rows = [r for r in ROWS if re.search(self.args.rows, f"{r[0]} {r[1]} {r[2]}")]
+        for file, what, size, settings in rows:
+            if not os.path.exists(os.path.join(self.args.models, file + ".gguf")):
+                print(f"{file}.gguf is not in {self.args.models}: left out", file=sys.stderr)
+                continue
+            print(f"{file} {what} {size} ...", file=sys.stderr)
+            if self.args.contend:
+                settings = ["dense"]
+            self.measure(file, what, size, settings)
+            if self.args.contend:
+                busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                try:
+                    self.measure(file, what, size, settings, contended=True)
+                finally:
+                    busy.kill()
+                    busy.wait()
+        return self.samples
+
+
+def medians(samples):
+    """{(isa, file, row, contended): {(program, setting): (median, min, max, n)}}, in order of appearance."""
+    groups = {}
+    for s in samples:
+        key = (s["isa"], s["file"], s["row"], int(s["contended"]))
+        groups.setdefault(key, {}).setdefault((s["program"], s["setting"]), []).append(float(s["tokens_per_s"]))
+    return {k: {p: (statistics.median(v), min(v), max(v), len(v)) for p, v in g.items()} for k, g in groups.items()}
+
+
+def show(v):
+    return f"{v[0]:.1f} ({v[1]:.1f}-{v[2]:.1f}, {v[3]})"
+
+
+def print_table(samples):
+    table = medians(samples)
+    print("| isa | file | row | winnow's setting | winnow tok/s (min-max, n) | llama.cpp tok/s (min-max, n) | ratio |")
+    print("|---|---|---|---|---|---|---|")
+    for (isa, file, row, contended), by in table.items():
+        peers = [(v, s) for (program, s), v in by.items() if program == "llama.cpp"]
+        best = max(peers, default=None)
+        for (program, setting), v in by.items():
+            if program != "winnow":
+                continue
+            peer, ratio = (f"{show(best[0])} {best[1]}", f"{v[0] / best[0][0]:.2f}") if best else ("-", "-")
+            print(f"| {isa} | {file} | {row}{' contended' if contended else ''} | {setting} | {show(v)} | {peer} | "
+                  f"{ratio} |")
+    shares = [(k, table.get(k[:3] + (0,))) for k in table if k[3]]
+    for (isa, file, row, _), free in [x for x in shares if x[1]]:
+        busy = table[(isa, file, row, 1)]
+        text = [f"{p} {s} {busy[(p, s)][0] / free[(p, s)][0]:.0%}" for (p, s) in busy if (p, s) in free]
+        print(f"with one core taken, {isa} {file} {row}: {', '.join(text)} of the undisturbed speed")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--winnow", default="build/winnow")
+    parser.add_argument("--llama", help="folder with llama-bench")
+    parser.add_argument("--models", help="folder with the model files")
+    parser.add_argument("--csv", help="one line a sample is added to this file")
+    parser.add_argument("--rows", default="", help="regular expression over 'FILE WHAT SIZE'")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--generate", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--isa", default="auto", help="winnow's; llama.cpp uses what it was built for")
+    parser.add_argument("--contend", action="store_true", help="again with a busy process beside it")
+    parser.add_argument("--table", help="only print the table of a CSV file")
+    args = parser.parse_args()
+    if args.table:
+        with open(args.table, newline="") as f:
+            samples = [s for s in csv.DictReader(f) if re.search(args.rows, f"{s['file']} {s['row']}")]
+        return print_table(samples)
+    if not args.llama or not args.models or not args.csv:
+        parser.error("--llama, --models and --csv are needed")
+    print_table(Bench(args).run())
+
+
+main()
