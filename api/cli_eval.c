@@ -1,8 +1,9 @@
-/* winnow eval {retrieval,qa} */
+/* winnow eval {retrieval,qa,kld,greedy} */
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/cli.h"
+#include "api/cli_eval_engine.h"
 #include "api/qa_eval.h"
 #include "api/terminal.h"
 #include "base/fs.h"
@@ -19,6 +20,12 @@ static const wn_option options[] = {
      "qa: size of the fixed, evenly spaced sample; 0 = all"},
     {"oracle", WN_OPT_BOOL, "true", 0, 0, NULL, "qa: also with the gold passage given"},
     {"passages", WN_OPT_INT, "5", 1, 50, "N", "qa: passages that the model reads"},
+    {"text", WN_OPT_STR, NULL, 0, 0, "FILE", "kld, greedy: the text that is read"},
+    {"tokens", WN_OPT_INT, "0", 0, 1e9, "N",
+     "kld: tokens of it, in whole windows of --context [512] tokens; 0 = all"},
+    {"prompts", WN_OPT_INT, "20", 1, 1000, "N", "greedy: prompts, cut from the text"},
+    {"prompt-tokens", WN_OPT_INT, "32", 1, 100000, "N", "greedy: tokens of each prompt"},
+    {"generate", WN_OPT_INT, "200", 1, 100000, "N", "greedy: tokens after each prompt"},
     WN_CLI_OPTION_FILTER,
     WN_CLI_OPTION_FUSION,
     WN_CLI_OPTION_WEIGHT,
@@ -143,26 +150,40 @@ static int run(wn_cli *cli, wn_error *err)
         status = eval_retrieval(cli, err);
     else if (strcmp(verb, "qa") == 0)
         status = eval_qa(cli, err);
+    else if (strcmp(verb, "kld") == 0)
+        status = wn_cli_eval_kld(cli, err);
+    else if (strcmp(verb, "greedy") == 0)
+        status = wn_cli_eval_greedy(cli, err);
     else
-        return wn_cli_usage(cli, err, "the verbs are retrieval and qa");
+        return wn_cli_usage(cli, err, "the verbs are retrieval, qa, kld and greedy");
     return status == WN_OK ? WN_EXIT_OK : WN_EXIT_FAILED;
 }
 
 const wn_command wn_cli_eval = {
     .name = "eval",
-    .usage = "winnow eval {retrieval --beir DIR | qa --qa DIR}",
-    .summary = "measure search and answers on a question set",
-    .help = "`retrieval` scores keyword search, vector search and their fusion as trec_eval does "
-            "(nDCG@10,\nrecall@100, MRR@10). `qa` asks questions with known answers over a corpus "
-            "of passages and counts\nanswers that hold a gold string and citations of the gold "
-            "passage, with the gold passage given\nbeside it as the oracle.\n\n"
-            "--json prints one object with a `rows` array. retrieval: leg, ndcg_10, recall_100, "
-            "mrr_10, map,\nms_per_query, queries. qa: passages (retrieved or gold), questions, "
-            "contains, f1, "
-            "retrieved, cited, first_cited,\nno_citation, no_answer (shares), prefill_ms, "
-            "decode_ms, prompt_tokens, completion_tokens (means);\nand `questions`, one object "
-            "each.\n\nexamples:\n"
-            "  winnow eval retrieval --beir scifact\n"
-            "  winnow eval qa --qa xquad_en --questions 100 --json > qa.json",
+    .usage = "winnow eval {retrieval --beir DIR | qa --qa DIR | kld --text FILE | greedy --text "
+             "FILE}",
+    .summary = "measure search, answers and the engine's accuracy",
+    .help =
+        "`retrieval` scores keyword search, vector search and their fusion as trec_eval does "
+        "(nDCG@10,\nrecall@100, MRR@10). `qa` asks questions with known answers over a corpus "
+        "of passages and counts\nanswers that hold a gold string and citations of the gold "
+        "passage, with the gold passage given\nbeside it as the oracle. `kld` reads a text with "
+        "the usual products and with f32 products (--exact)\nof the same weights and compares "
+        "the next token's distributions in the second half of each window;\n`greedy` compares "
+        "the texts that both write after prompts from it.\n\n"
+        "--json prints one object with a `rows` array. retrieval: leg, ndcg_10, recall_100, "
+        "mrr_10, map,\nms_per_query, queries. qa: passages (retrieved or gold), questions, "
+        "contains, f1, "
+        "retrieved, cited, first_cited,\nno_citation, no_answer (shares), prefill_ms, "
+        "decode_ms, prompt_tokens, completion_tokens (means);\nand `questions`, one object "
+        "each. kld: windows, window, judged (tokens), mean, p99, max (nats), same_top\n(share "
+        "with the same likeliest token), ppl, ppl_f32. greedy, one row a prompt: tokens, "
+        "first_difference\n(= tokens: none), equal (tokens), prompt_ids, ids, f32_ids. Both: "
+        "model, weights, isa, threads.\n\nexamples:\n"
+        "  winnow eval retrieval --beir scifact\n"
+        "  winnow eval qa --qa xquad_en --questions 100 --json > qa.json\n"
+        "  winnow eval kld --text wiki.valid.raw --tokens 20480 --small\n"
+        "  winnow eval greedy --text wiki.valid.raw --prompts 20 --generate 200",
     .options = options,
     .run = run};

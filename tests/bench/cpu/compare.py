@@ -15,6 +15,7 @@ import datetime
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -90,7 +91,8 @@ class Bench:
             if size >= WARM_UP_BELOW or contended:
                 command.append("--no-warmup")
         else:
-            command += ["-p", "0", "-n", str(self.args.generate), "-d", str(size), "-r", str(RUNS_AT_DEPTH if size else 1)]
+            command += ["-p", "0", "-n", str(self.args.generate), "-d", str(size),
+                        "-r", str(RUNS_AT_DEPTH if size else 1)]
         code, out, err = call(command)
         if code != 0:
             sys.exit(f"{' '.join(command)}: {err}")
@@ -198,4 +200,5 @@ def main():
     print_table(Bench(args).run())
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what was started is stopped too
 main()
