@@ -15,10 +15,12 @@ import datetime
 import json
 import os
 import re
+import resource
 import signal
 import statistics
 import subprocess
 import sys
+import time
 
 # file, what, size (prompt length, or tokens held before decoding), settings of winnow
 ROWS = [
@@ -40,10 +42,12 @@ SETTINGS = {"dense": [], "int8": ["--kv-format", "int8"], "thin 4": ["--thin", "
             "thin 4 int8": ["--thin", "4", "--kv-format", "int8"]}
 FLASH = {"fa 0": "0", "fa 1": "1"}
 COLUMNS = ["date", "commit", "machine", "isa", "threads", "llama", "file", "row", "program", "setting", "contended",
-           "tokens_per_s"]
+           "others", "tokens_per_s"]
 WARM_UP_BELOW = 2048  # llama-bench's warm-up is a whole run: longer ones need none
 RUNS_AT_DEPTH = 3     # filling the session takes long: runs of one turn, whose median counts as one
 HOPELESS = 0.8        # the -fa setting that is slower than this share of the other in the first turn is dropped
+NOISY = 0.1           # processors that others used during a sample: it is taken again, and not counted
+TRIES = 3             # then it is kept as it is
 
 
 def call(command):
@@ -51,9 +55,22 @@ def call(command):
     return done.returncode, done.stdout, done.stderr
 
 
+def processor_seconds(busy):
+    """Of the whole machine (what the host takes from it included), and of our children, `busy` among them."""
+    tick = os.sysconf("SC_CLK_TCK")
+    with open("/proc/stat") as f:
+        user, nice, system, _, _, irq, softirq, steal = map(int, f.readline().split()[1:9])
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = children.ru_utime + children.ru_stime + sum(os.times()[:2])
+    if busy:
+        with open(f"/proc/{busy.pid}/stat") as f:
+            own += sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13])) / tick
+    return (user + nice + system + irq + softirq + steal) / tick - own
+
+
 class Bench:
     def __init__(self, args):
-        self.args, self.isa, self.absent = args, "", set()
+        self.args, self.isa, self.absent, self.busy = args, "", set(), None
         self.commit = call(["git", "-C", os.path.dirname(os.path.abspath(__file__)), "describe", "--always",
                             "--dirty"])[1].strip()
         version = call([os.path.join(args.llama, "llama-bench"), "--version"])
@@ -83,12 +100,12 @@ class Bench:
         self.isa = row["isa"]
         return row["median"]
 
-    def llama(self, path, what, size, setting, contended):
+    def llama(self, path, what, size, setting):
         command = [os.path.join(self.args.llama, "llama-bench"), "-m", path, "-t", str(self.args.threads), "-o", "json",
                    "-fa", FLASH[setting]]
         if what == "prefill":
             command += ["-p", str(size), "-n", "0", "-r", "1"]
-            if size >= WARM_UP_BELOW or contended:
+            if size >= WARM_UP_BELOW or self.busy:
                 command.append("--no-warmup")
         else:
             command += ["-p", "0", "-n", str(self.args.generate), "-d", str(size),
@@ -98,11 +115,19 @@ class Bench:
             sys.exit(f"{' '.join(command)}: {err}")
         return statistics.median(json.loads(out)[0]["samples_ts"])
 
-    def keep(self, file, row, program, setting, contended, value):
-        if value is None:
-            return
+    def keep(self, file, row, program, setting, sample):
+        """Takes a sample (a function), again if others disturbed it, and writes it down; the value or None."""
+        for _ in range(TRIES):
+            before, start = processor_seconds(self.busy), time.monotonic()
+            value = sample()
+            if value is None:
+                return None
+            others = (processor_seconds(self.busy) - before) / (time.monotonic() - start)
+            if others <= NOISY:
+                break
         line = [datetime.datetime.now().isoformat(timespec="seconds"), self.commit, self.machine, self.isa,
-                self.args.threads, self.llama_version, file, row, program, setting, int(contended), f"{value:.3f}"]
+                self.args.threads, self.llama_version, file, row, program, setting,
+                int(self.busy is not None), f"{max(others, 0):.2f}", f"{value:.3f}"]
         new = not os.path.exists(self.args.csv) or os.path.getsize(self.args.csv) == 0
         with open(self.args.csv, "a", newline="") as f:
             out = csv.writer(f, lineterminator="\n")
@@ -110,16 +135,17 @@ class Bench:
                 out.writerow(COLUMNS)
             out.writerow(line)
         self.samples.append(dict(zip(COLUMNS, line)))
+        return value
 
-    def measure(self, file, what, size, settings, contended=False):
+    def measure(self, file, what, size, settings):
         """One turn for each repetition: winnow in every setting, then llama.cpp with and without -fa."""
         path, row, flash = os.path.join(self.args.models, file + ".gguf"), f"{what} {size}", dict.fromkeys(FLASH, 0)
         for turn in range(self.args.repeat):
             for setting in settings:
-                self.keep(file, row, "winnow", setting, contended, self.winnow(path, what, size, setting))
+                self.keep(file, row, "winnow", setting, lambda: self.winnow(path, what, size, setting))
             for setting in list(flash):
-                flash[setting] = self.llama(path, what, size, setting, contended)
-                self.keep(file, row, "llama.cpp", setting, contended, flash[setting])
+                flash[setting] = self.keep(file, row, "llama.cpp", setting,
+                                           lambda: self.llama(path, what, size, setting))
             if turn == 0:
                 flash = {s: v for s, v in flash.items() if v >= HOPELESS * max(flash.values())}
 
@@ -135,19 +161,25 @@ class Bench:
                 settings = ["dense"]
             self.measure(file, what, size, settings)
             if self.args.contend:
-                busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                self.busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
                 try:
-                    self.measure(file, what, size, settings, contended=True)
+                    self.measure(file, what, size, settings)
                 finally:
-                    busy.kill()
-                    busy.wait()
+                    self.busy.kill()
+                    self.busy.wait()
+                    self.busy = None
         return self.samples
 
 
 def medians(samples):
-    """{(isa, file, row, contended): {(program, setting): (median, min, max, n)}}, in order of appearance."""
+    """{(isa, file, row, contended): {(program, setting): (median, min, max, n)}}, in order of appearance. Disturbed
+    samples do not count."""
     groups = {}
     for s in samples:
+        if float(s["others"]) > NOISY:
+            print(f"disturbed, not counted: {s['file']} {s['row']} {s['program']} {s['setting']} {s['tokens_per_s']} "
+                  f"tok/s ({s['others']} processors used by others)", file=sys.stderr)
+            continue
         key = (s["isa"], s["file"], s["row"], int(s["contended"]))
         groups.setdefault(key, {}).setdefault((s["program"], s["setting"]), []).append(float(s["tokens_per_s"]))
     return {k: {p: (statistics.median(v), min(v), max(v), len(v)) for p, v in g.items()} for k, g in groups.items()}
