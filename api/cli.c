@@ -25,7 +25,7 @@ const wn_option wn_cli_common_options[] = {
      "tokens that a session holds; 0 = what the model was trained for, at most 8192"},
     {"threads", WN_OPT_INT, "0", 0, 1024, "N", "threads; 0 = all processors"},
     {"isa", WN_OPT_STR, "auto", 0, 0, "NAME",
-     "instruction set: auto, ref, avx2, avx512, avx512bf16"},
+     "instruction set: auto, ref, avx2, avx512, avx512bf16, amx"},
     {"exact", WN_OPT_BOOL, "false", 0, 0, NULL,
      "multiply in f32 throughout: slower, for comparisons (normally activations are rounded to 12 "
      "or 16 bits)"},

@@ -11,18 +11,21 @@
 typedef struct isa_row {
     const wn_kernel_table *table;
     bool present; /* on this machine */
+    bool named_only;
 } isa_row;
 
-enum { N_ISAS = 4 };
+enum { N_ISAS = 6 };
 
-/* Best first. */
+/* Best first; the last one is for tests. */
 static void list_isas(isa_row rows[N_ISAS])
 {
     const wn_cpu_features f = wn_cpu_features_get();
-    rows[0] = (isa_row){&wn_kernels_avx512bf16, f.avx512bf16};
-    rows[1] = (isa_row){&wn_kernels_avx512, f.avx512};
-    rows[2] = (isa_row){&wn_kernels_avx2, f.avx2};
-    rows[3] = (isa_row){&wn_kernels_ref, true};
+    rows[0] = (isa_row){&wn_kernels_amx, f.amx, false};
+    rows[1] = (isa_row){&wn_kernels_avx512bf16, f.avx512bf16, false};
+    rows[2] = (isa_row){&wn_kernels_avx512, f.avx512, false};
+    rows[3] = (isa_row){&wn_kernels_avx2, f.avx2, false};
+    rows[4] = (isa_row){&wn_kernels_ref, true, false};
+    rows[5] = (isa_row){&wn_kernels_amx_emulated, f.avx2, true};
 }
 
 static void describe_machine(const isa_row rows[N_ISAS], char *text, size_t cap)
@@ -30,7 +33,7 @@ static void describe_machine(const isa_row rows[N_ISAS], char *text, size_t cap)
     size_t used = 0;
     text[0] = '\0';
     for (size_t i = 0; i < N_ISAS; i++)
-        if (rows[i].present && used < cap)
+        if (rows[i].present && !rows[i].named_only && used < cap)
             used += (size_t)snprintf(text + used, cap - used, "%s%s", used ? ", " : "",
                                      rows[i].table->name);
 }
@@ -46,13 +49,13 @@ static wn_status choose_isa(wn_compute *c, const char *wanted, wn_error *err)
     for (size_t i = 0; i < N_ISAS && !c->kernels; i++) {
         const bool named = !automatic && !strcmp(wanted, rows[i].table->name);
         known = known || named;
-        if (rows[i].present && (automatic || named))
+        if (rows[i].present && (named || (automatic && !rows[i].named_only)))
             c->kernels = rows[i].table;
     }
     if (!known)
         return wn_error_set(err, WN_INVALID,
-                            "instruction set \"%s\" is unknown: use auto, ref, avx2, avx512 or "
-                            "avx512bf16",
+                            "instruction set \"%s\" is unknown: use auto, ref, avx2, avx512, "
+                            "avx512bf16 or amx",
                             wanted);
     if (!c->kernels)
         return wn_error_set(err, WN_UNSUPPORTED,

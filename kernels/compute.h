@@ -29,8 +29,9 @@ typedef struct wn_matrix wn_matrix;
 
 typedef struct wn_compute_options {
     size_t n_threads; /* 0 = all processors this process may use */
-    const char *isa;  /* NULL or "auto" = best; "ref", "avx2", "avx512", "avx512bf16" (WINNOW_ISA);
-                         an  absent one is WN_UNSUPPORTED and the text says what the machine has */
+    const char *isa;  /* NULL or "auto" = best; "ref", "avx2", "avx512", "avx512bf16", "amx"
+                         (WINNOW_ISA), "amx-emulated" (AMX in C on AVX2, for tests); an absent one is
+                         WN_UNSUPPORTED and the text says what the machine has */
     bool exact;       /* f32 products: weights stay as they are in the file, activations in f32. For
                          evaluation and golden tests; several times slower. The set "ref" always is */
 } wn_compute_options;
@@ -61,8 +62,9 @@ void wn_dequantize(wn_dtype type, const void *src, float *dst, size_t n);
 wn_status wn_tensor_to_f32(float **out, const wn_tensor *t, wn_error *err);
 
 /* Packed weights are multiplied in integers: activations are rounded to 16 or 12 bits in blocks of
- * 256 columns (2^-16 or 2^-12 of the block's largest). Plain weights: f32, or bf16 operands for
- * more than WN_MATMUL_GEMV_MAX rows where the set has them. Sums in f32 or exact. */
+ * 256 columns (2^-16 or 2^-12 of the block's largest). Plain weights: f32. For
+ * more than WN_MATMUL_GEMV_MAX rows bf16 operands where the set has them: plain weights with
+ * AVX-512 BF16, all with AMX. Sums in f32 or exact. */
 #define WN_MATMUL_GEMV_MAX 8
 /* y[m][n_out] = x[m][n_in] w^T (+ bias[n_out] unless NULL). y must not overlap x. */
 void wn_matmul(wn_compute *c, const wn_matrix *w, const float *x, size_t m, const float *bias,

@@ -4,7 +4,7 @@
 
 #include "kernels/kernel_table.h"
 
-#define WN_GEMM_MC 504           /* rows of x packed at a time: a multiple of every table's mr */
+#define WN_GEMM_MC 512           /* rows of x packed at a time, less what is not a whole strip */
 #define WN_GEMM_KS 4096          /* columns of x packed at a time: a multiple of WN_GEMM_KC */
 #define WN_PACKED_MAX_COLS 32768 /* a matrix of more columns is not packed */
 

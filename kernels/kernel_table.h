@@ -49,6 +49,18 @@ static inline float wn_x_limit(wn_dtype type)
 #define WN_GEMM_KC 256 /* a multiple of every quantisation block */
 #define WN_GEMM_NC 128 /* columns (rows of w) of one panel: its f32 values are 1/8 of a 1 MB L2 */
 
+/* One panel times rows of x: y[n_rows][n_cols <= NC] = or, when add, += strips . panel + bias. */
+typedef struct wn_gemm_panel {
+    const uint8_t *strips;
+    size_t strip_step; /* bytes from one strip to the next */
+    const void *panel;
+    size_t n_rows, n_cols, n_k;
+    bool add;
+    const float *bias;
+    float *y;
+    size_t y_stride;
+} wn_gemm_panel;
+
 typedef struct wn_gemm_kernels {
     size_t mr, nr;       /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
     size_t strip_bytes;  /* mr rows of KC columns */
@@ -64,6 +76,8 @@ typedef struct wn_gemm_kernels {
     void (*multiply)(const wn_matrix *w, const void *strip, const void *sliver, size_t n_rows,
                      size_t n_cols, size_t n_k, bool add, const float *bias, float *y,
                      size_t y_stride);
+    /* Instead of multiply, where a call for each sliver and strip would cost too much. */
+    void (*multiply_panel)(const wn_gemm_panel *p);
 } wn_gemm_kernels;
 
 #define WN_ATTENTION_MAX_HEAD_DIM 256
@@ -106,5 +120,7 @@ extern const wn_kernel_table wn_kernels_ref;
 extern const wn_kernel_table wn_kernels_avx2;
 extern const wn_kernel_table wn_kernels_avx512;
 extern const wn_kernel_table wn_kernels_avx512bf16;
+extern const wn_kernel_table wn_kernels_amx;
+extern const wn_kernel_table wn_kernels_amx_emulated; /* on AVX2; for tests */
 
 #endif

@@ -4,10 +4,14 @@ set(WN_AVX2_FLAGS -O3 -ffp-contract=off -mavx2 -mfma -mf16c)
 set(WN_AVX512_FLAGS ${WN_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512dq -mavx512vl
     -mavx512vnni)
 set(WN_AVX512BF16_FLAGS ${WN_AVX512_FLAGS} -mavx512bf16)
+set(WN_AMX_FLAGS ${WN_AVX512BF16_FLAGS} -mamx-tile -mamx-bf16)
 set_source_files_properties(kernels/kernels_avx2.c PROPERTIES COMPILE_OPTIONS "${WN_AVX2_FLAGS}")
 set_source_files_properties(kernels/kernels_avx512.c PROPERTIES COMPILE_OPTIONS "${WN_AVX512_FLAGS}")
 set_source_files_properties(kernels/kernels_avx512bf16.c PROPERTIES
     COMPILE_OPTIONS "${WN_AVX512BF16_FLAGS}")
+set_source_files_properties(kernels/kernels_amx.c PROPERTIES COMPILE_OPTIONS "${WN_AMX_FLAGS}")
+set_source_files_properties(kernels/kernels_amx_emulated.c PROPERTIES
+    COMPILE_OPTIONS "${WN_AVX2_FLAGS}")
 
 if(WN_CUDA)
     if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})

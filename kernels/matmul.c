@@ -104,6 +104,21 @@ static void multiply_panel(const batch *b, const wn_product *p, const uint8_t *p
 {
     const wn_gemm_kernels *g = b->g;
     const bool first = b->k0 + k == 0;
+    if (g->multiply_panel) {
+        g->multiply_panel(&(wn_gemm_panel){
+            .strips = strip_at(b, 0, k),
+            .panel = panel,
+            .strip_step = WN_GEMM_KS / WN_GEMM_KC * g->strip_bytes,
+            .n_rows = b->n_rows,
+            .n_cols = n_columns,
+            .n_k = n_k,
+            .add = p->add || !first,
+            .bias = first && p->bias ? p->bias + column : NULL,
+            .y = p->y + b->row0 * p->w->n_out + column,
+            .y_stride = p->w->n_out,
+        });
+        return;
+    }
     for (size_t j = 0; j < n_columns; j += g->nr, panel += g->sliver_bytes)
         for (size_t row = 0; row < b->n_rows; row += g->mr)
             g->multiply(p->w, strip_at(b, row / g->mr, k), panel,
@@ -132,8 +147,9 @@ static void run_gemm(batch *b)
 {
     choose_unit_columns(b, b->g->nr, WN_GEMM_NC);
     const size_t n_units = count_units(b, b->unit_columns);
-    for (b->row0 = 0; b->row0 < b->m; b->row0 += WN_GEMM_MC) {
-        b->n_rows = wn_size_min(b->m - b->row0, WN_GEMM_MC);
+    const size_t most_rows = WN_GEMM_MC / b->g->mr * b->g->mr;
+    for (b->row0 = 0; b->row0 < b->m; b->row0 += most_rows) {
+        b->n_rows = wn_size_min(b->m - b->row0, most_rows);
         for (b->k0 = 0; b->k0 < b->n_in; b->k0 += WN_GEMM_KS) {
             b->n_k = wn_size_min(b->n_in - b->k0, WN_GEMM_KS);
             wn_compute_run(b->c, wn_size_div_up(b->n_rows, b->g->mr), pack_unit, b);
@@ -153,7 +169,7 @@ static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
 /* Whether the packed rows of x serve both. */
 static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *b)
 {
-    if (gemm_of(c, a) != gemm_of(c, b))
+    if (gemm_of(c, a) != gemm_of(c, b) || !a->panels != !b->panels)
         return false;
     return !a->panels || wn_x_limit(a->type) == wn_x_limit(b->type);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Instruction sets stay in their objects: the rest of the program must run on any x86-64-v2 processor.
-# zmm registers only in *avx512* objects, ymm (and any VEX-coded vector instruction) only in *avx2*,
-# *avx512* and *f16c* ones.
+# Tiles (tmm registers) only in *_amx objects, zmm registers only in these and *avx512* ones, ymm (and any
+# VEX-coded vector instruction) only in these, *avx2*, *amx_emulated* and *f16c* ones.
 set -euo pipefail
 binary=${1:-}
 . "$(dirname "$0")/common.bash"
@@ -22,9 +22,11 @@ for library in "$build"/libwn_*.a; do
         /^[^ ].*:[[:space:]]+file format/ { object = $1; sub(/:$/, "", object); reported = 0; line = 0 }
         /^[0-9a-f]+ <.*>:$/ { function_name = $2 }
         reported { next }
+        object ~ /_amx\.(c\.)?o/ { next }
+        /%tmm|tilerelease|ldtilecfg|sttilecfg/ { report("an AMX instruction"); next }
         object ~ /avx512/ { next }
         /%zmm|%k[1-7]\}/ { report("an AVX-512 instruction"); next }
-        object ~ /avx2|f16c/ { next }
+        object ~ /avx2|amx_emulated|f16c/ { next }
         /%ymm/ { report("an AVX instruction"); next }
         /^[[:space:]]*[0-9a-f]+:[[:space:]]+v[a-z0-9]+[[:space:]].*%xmm/ { report("a VEX-coded instruction") }
         function report(what) {

@@ -9,7 +9,8 @@
 #include "kernels/compute.h"
 #include "tests/test_support.h"
 
-static const char *const all_isas[] = {"ref", "avx2", "avx512", "avx512bf16"};
+static const char *const all_isas[] = {"ref",        "avx2", "avx512",
+                                       "avx512bf16", "amx",  "amx-emulated"};
 static const wn_dtype all_types[] = {WN_DTYPE_F32,  WN_DTYPE_F16,  WN_DTYPE_BF16,
                                      WN_DTYPE_Q8_0, WN_DTYPE_Q4_0, WN_DTYPE_Q4_1,
                                      WN_DTYPE_Q4_K, WN_DTYPE_Q5_K, WN_DTYPE_Q6_K};

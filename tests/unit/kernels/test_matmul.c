@@ -20,7 +20,8 @@ static wn_matrix *make_matrix(wn_compute *c, wn_dtype type, size_t n_out, size_t
 
 /* What rounding may do to one product, beside the order of an f32 sum (1e-6 of the sum of
  * magnitudes, far below any wrong index): packed weights meet activations in steps of 1/32767 or
- * 1/2047 of the largest of 256 columns, half a step each; bf16 operands lose 2^-8 each. */
+ * 1/2047 of the largest of 256 columns, half a step each; bf16 operands lose 2^-8 each (many rows
+ * of the AMX sets, and of plain types with AVX-512 BF16). */
 typedef struct rounding {
     double steps;    /* of a block of 256 columns; 0: none */
     double relative; /* of each product */
@@ -29,9 +30,12 @@ typedef struct rounding {
 static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype type, size_t m,
                             bool exact)
 {
-    if (wn_matrix_is_packed(w))
+    const char *isa = wn_compute_isa(c);
+    const bool amx = !strncmp(isa, "amx", 3), packed = wn_matrix_is_packed(w);
+    const bool bf16 =
+        !exact && m > WN_MATMUL_GEMV_MAX && (amx || (!packed && !strcmp(isa, "avx512bf16")));
+    if (packed && !bf16)
         return (rounding){wn_dtype_block_elements(type) == 256 ? 2047 : 32767, 0};
-    const bool bf16 = !exact && !strcmp(wn_compute_isa(c), "avx512bf16") && m > WN_MATMUL_GEMV_MAX;
     return (rounding){0, bf16 ? 0x1.02p-7 : 0};
 }
 
@@ -112,8 +116,8 @@ static void test_types_and_row_counts(void **state)
 static void test_shapes(void **state)
 {
     (void)state;
-    /* columns over several panels and a ragged end; k over KC = 256 and KS = 4096; rows over MC =
-     * 504 */
+    /* columns over several panels and a ragged end; k over KC = 256 and KS = 4096; rows over the
+     * whole strips of MC = 512 */
     static const struct {
         wn_dtype type;
         size_t n_out, n_in, m;
@@ -124,7 +128,7 @@ static void test_shapes(void **state)
         {WN_DTYPE_BF16, 33, 31, 33},   {WN_DTYPE_F32, 129, 257, 65},
         {WN_DTYPE_F16, 65, 4161, 15},  {WN_DTYPE_F32, 1100, 40, 17},
         {WN_DTYPE_Q8_0, 70, 4192, 19}, {WN_DTYPE_Q4_K, 300, 4608, 29},
-        {WN_DTYPE_Q6_K, 130, 2560, 1}, {WN_DTYPE_Q4_1, 40, 288, 511},
+        {WN_DTYPE_Q6_K, 130, 2560, 1}, {WN_DTYPE_Q4_1, 40, 288, 519},
         {WN_DTYPE_Q4_0, 33, 64, 1013},
     };
     for (size_t i = 0; i < 2 * N_ISAS; i++) {
@@ -288,6 +292,66 @@ static void test_odd_activations(void **state)
     }
 }
 
+/* Bounds of single elements are far above what rounding to nearest does on average: 2^-9 / sqrt(3)
+ * of each operand, and no bias, so that sums grow by cancelling errors. */
+static void test_bf16_error(void **state)
+{
+    (void)state;
+    enum { N_OUT = 64, N_IN = 2048, M = 32 };
+    static const wn_dtype types[] = {WN_DTYPE_F32, WN_DTYPE_Q8_0, WN_DTYPE_Q4_K};
+    for (size_t i = 0; i < N_ISAS; i++) {
+        wn_compute *c = case_compute(all_isas[i], 2);
+        for (size_t t = 0; c && t < sizeof types / sizeof *types; t++) {
+            uint8_t *storage = NULL;
+            wn_matrix *w = make_matrix(c, types[t], N_OUT, N_IN, &storage);
+            float row[N_IN], *x = case_floats(M * N_IN), *y = case_floats(M * N_OUT);
+            double error = 0, size = 0;
+            wn_matmul(c, w, x, M, NULL, y);
+            for (size_t r = 0; r < N_OUT; r++) {
+                wn_matrix_row(w, r, row);
+                for (size_t j = 0; j < M; j++) {
+                    double sum = 0;
+                    for (size_t k = 0; k < N_IN; k++)
+                        sum += (double)row[k] * (double)x[j * N_IN + k];
+                    error += pow((double)y[j * N_OUT + r] - sum, 2);
+                    size += sum * sum;
+                }
+            }
+            printf("%s %s: relative error %.2e\n", all_isas[i], wn_dtype_name(types[t]),
+                   sqrt(error / size));
+            assert_true(sqrt(error / size) < 0.004);
+            free(x);
+            free(y);
+            wn_matrix_free(w);
+            free(storage);
+        }
+        wn_compute_close(c);
+    }
+}
+
+/* What the tests of the emulated tiles say holds for the hardware where it is: the same bits. */
+static void test_emulation(void **state)
+{
+    (void)state;
+    enum { N_OUT = 70, M = 45 };
+    wn_compute *hardware = case_compute("amx", 2), *emulated = case_compute("amx-emulated", 2);
+    for (size_t t = 0; hardware && emulated && t < N_TYPES; t++) {
+        const size_t n_in = wn_dtype_block_elements(all_types[t]) == 1 ? 277 : 512;
+        uint8_t *storage = NULL;
+        wn_matrix *w = make_matrix(hardware, all_types[t], N_OUT, n_in, &storage);
+        float *x = case_floats(M * n_in), *y = case_floats(2 * M * N_OUT);
+        wn_matmul(hardware, w, x, M, NULL, y);
+        wn_matmul(emulated, w, x, M, NULL, y + M * N_OUT);
+        assert_memory_equal(y, y + M * N_OUT, M * N_OUT * sizeof *y);
+        free(x);
+        free(y);
+        wn_matrix_free(w);
+        free(storage);
+    }
+    wn_compute_close(hardware);
+    wn_compute_close(emulated);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +361,8 @@ int main(void)
         cmocka_unit_test(test_matrix_row),
         cmocka_unit_test(test_many_products),
         cmocka_unit_test(test_odd_activations),
+        cmocka_unit_test(test_bf16_error),
+        cmocka_unit_test(test_emulation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

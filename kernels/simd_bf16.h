@@ -1,0 +1,100 @@
+/* Pairs of bf16 in the lanes of a vector: rounding, widening, and the order of columns that packed
+ * weights have. */
+#ifndef WN_KERNELS_SIMD_BF16_H
+#define WN_KERNELS_SIMD_BF16_H
+
+#include "kernels/simd.h"
+#ifdef WN_LANES
+
+#if WN_LANES == 16
+
+/* a then b as 32 bf16, to nearest even. */
+WN_INLINE vi vf_to_bf16(vf a, vf b)
+{
+#ifdef __AVX512BF16__
+    return (__m512i)_mm512_cvtne2ps_pbh(b, a);
+#else
+#error "no AVX-512 table without BF16 uses this"
+#endif
+}
+/* The first and the second half of the 16-bit words, unsigned, as 32 bits. */
+WN_INLINE vi vi_widen_low(vi a)
+{
+    return _mm512_cvtepu16_epi32(_mm512_castsi512_si256(a));
+}
+WN_INLINE vi vi_widen_high(vi a)
+{
+    return _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(a, 1));
+}
+/* Lanes 0 0 1 1 2 2 ..; the same of the second half. */
+WN_INLINE vf vf_twice_low(vf a)
+{
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7),
+                                 a);
+}
+WN_INLINE vf vf_twice_high(vf a)
+{
+    return _mm512_permutexvar_ps(
+        _mm512_setr_epi32(8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13, 14, 14, 15, 15), a);
+}
+/* Words of each quad in the order 0, 2, 1, 3. */
+WN_INLINE vi vi_turn_quads(vi a)
+{
+    return _mm512_shufflehi_epi16(_mm512_shufflelo_epi16(a, 0xd8), 0xd8);
+}
+WN_INLINE vf vi_as_f32(vi a)
+{
+    return _mm512_castsi512_ps(a);
+}
+WN_INLINE vi vf_as_int(vf a)
+{
+    return _mm512_castps_si512(a);
+}
+
+#else
+
+WN_INLINE vi round_to_bf16(vf x)
+{
+    const vi bits = _mm256_castps_si256(x), high = _mm256_srli_epi32(bits, 16);
+    const vi half = _mm256_add_epi32(_mm256_set1_epi32(0x7fff), vi_and(high, 1));
+    const vi rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, half), 16);
+    const vi nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(rounded, vi_or(high, vi_set1(0x40)), nan);
+}
+WN_INLINE vi vf_to_bf16(vf a, vf b)
+{
+    return _mm256_permute4x64_epi64(_mm256_packus_epi32(round_to_bf16(a), round_to_bf16(b)), 0xd8);
+}
+WN_INLINE vi vi_widen_low(vi a)
+{
+    return _mm256_cvtepu16_epi32(_mm256_castsi256_si128(a));
+}
+WN_INLINE vi vi_widen_high(vi a)
+{
+    return _mm256_cvtepu16_epi32(_mm256_extracti128_si256(a, 1));
+}
+WN_INLINE vf vf_twice_low(vf a)
+{
+    return _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+}
+WN_INLINE vf vf_twice_high(vf a)
+{
+    return _mm256_permutevar8x32_ps(a, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7));
+}
+WN_INLINE vi vi_turn_quads(vi a)
+{
+    return _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(a, 0xd8), 0xd8);
+}
+WN_INLINE vf vi_as_f32(vi a)
+{
+    return _mm256_castsi256_ps(a);
+}
+WN_INLINE vi vf_as_int(vf a)
+{
+    return _mm256_castps_si256(a);
+}
+
+#endif
+
+#endif
+#endif
