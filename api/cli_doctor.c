@@ -55,8 +55,12 @@ static void check_machine(findings *f, wn_compute *compute)
     char cpu[128], memory[64];
     wn_proc_value("/proc/cpuinfo", "model name", cpu, sizeof cpu);
     wn_proc_value("/proc/meminfo", "MemAvailable", memory, sizeof memory);
-    found(f, FINE, "machine", "%s, %zu threads used, memory available %s", cpu,
-          wn_compute_n_threads(compute), memory);
+    const long n_processors = sysconf(_SC_NPROCESSORS_ONLN);
+    const size_t n_threads = wn_compute_n_threads(compute);
+    found(f, FINE, "machine", "%s, memory available %s", cpu, memory);
+    const bool too_many = n_processors > 0 && n_threads > (size_t)n_processors;
+    found(f, too_many ? NOTE : FINE, "threads", "%zu on %ld processors%s, not bound to any",
+          n_threads, n_processors, too_many ? " (more than help: --threads N)" : "");
     const wn_cpu_features features = wn_cpu_features_get();
     char sets[128];
     wn_cpu_features_describe(&features, sets, sizeof sets);

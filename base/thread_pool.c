@@ -1,91 +1,169 @@
 #include "base/thread_pool.h"
 
+#include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 
-/* A loop is published by raising `epoch`; workers wait for that by spinning a little and then on
- * the condition. Between two ops of a forward pass the spin is long enough, so nobody sleeps there.
- */
-#define SPIN_ROUNDS 4000
+/* Longer than the gap between two ops of a forward pass, so nobody sleeps there. */
+#define SPIN_NS 50000
+/* A helper is late when the caller waits for it longer than this and than two units take. Far above
+ * the jitter of units, far below the milliseconds for which a scheduler takes a processor away. */
+#define PATIENCE_NS 300000
+/* First and longest rest of a late helper. A try costs at most one slice of the scheduler (some
+ * milliseconds), so at the longest rest a few percent. */
+#define REST_MIN_NS 4000000
+#define REST_MAX_NS 128000000
+
+/* The gate: bits of one word, which helpers also sleep on.
+ * A loop is a new epoch with the gate open. Whoever adds INSIDE to an open gate may take units; the
+ * caller closes it when units are out and waits until nobody is inside. */
+#define GATE_OPEN 1u
+#define GATE_AWAITED 2u /* the caller sleeps until nobody is inside */
+#define GATE_INSIDE 4u
+#define GATE_INSIDE_ALL ((WN_THREAD_POOL_MAX - 1) * GATE_INSIDE)
+#define GATE_EPOCH (WN_THREAD_POOL_MAX * GATE_INSIDE)
+#define GATE_EPOCH_ALL (~(GATE_EPOCH - 1)) /* counts loops, modulo 2^18 */
 
 struct wn_thread_pool {
-    pthread_mutex_t lock;
-    pthread_cond_t wake, done;
     pthread_t *threads;
     size_t n_threads; /* the caller included */
     size_t n_started; /* helper threads that exist */
+    atomic_uint stop;
 
-    atomic_uint epoch;
-    atomic_size_t next_unit;
-    atomic_size_t busy; /* helpers that have not finished the current loop */
+    /* The loop: written while nobody is inside. */
     wn_unit_fn body;
     void *ctx;
     size_t n_units;
-    bool stop;
+    /* Written before the gate closes: when that was, and how long a helper may take from there. */
+    int64_t closed_at, patience;
+
+    _Alignas(64) atomic_uint gate;
+    atomic_uint n_asleep;
+    _Alignas(64) atomic_size_t next_unit;
 };
 
-typedef struct worker_arg {
+typedef struct helper {
     wn_thread_pool *pool;
     size_t worker;
-} worker_arg;
+    unsigned epoch; /* of the last loop that it took part in or missed */
+    int64_t rest, awake_since;
+} helper;
 
-static inline void pause_cpu(void)
+static void futex_wait(atomic_uint *word, unsigned value, const struct timespec *timeout)
 {
-    __builtin_ia32_pause();
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout, NULL, 0);
 }
 
-static void run_units(wn_thread_pool *p, size_t worker)
+static void futex_wake(atomic_uint *word)
 {
-    for (;;) {
-        size_t unit = atomic_fetch_add_explicit(&p->next_unit, 1, memory_order_relaxed);
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Waits a little for (*word & mask) to become (or, not equal, to stop being) value. */
+static bool spin(atomic_uint *word, unsigned mask, unsigned value, bool equal)
+{
+    const int64_t end = wn_clock_ns() + SPIN_NS;
+    do {
+        for (int i = 0; i < 16; i++) {
+            const unsigned now = atomic_load_explicit(word, memory_order_acquire);
+            if (((now & mask) == value) == equal)
+                return true;
+            __builtin_ia32_pause();
+        }
+    } while (wn_clock_ns() < end);
+    return false;
+}
+
+/* How many. */
+static size_t run_units(wn_thread_pool *p, size_t worker)
+{
+    for (size_t n = 0;; n++) {
+        const size_t unit = atomic_fetch_add_explicit(&p->next_unit, 1, memory_order_relaxed);
         if (unit >= p->n_units)
-            return;
+            return n;
         p->body(p->ctx, unit, worker);
     }
 }
 
-/* Waits until epoch differs from `seen`; returns the new one. */
-static unsigned wait_epoch(wn_thread_pool *p, unsigned seen)
+/* ---- helpers ---- */
+
+/* Until there is a loop newer than the helper's last one, or the pool stops. */
+static void wait_for_loop(const helper *h)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
-        unsigned now = atomic_load_explicit(&p->epoch, memory_order_acquire);
-        if (now != seen)
-            return now;
-        pause_cpu();
-    }
-    pthread_mutex_lock(&p->lock);
-    unsigned now = atomic_load_explicit(&p->epoch, memory_order_acquire);
-    while (now == seen) {
-        pthread_cond_wait(&p->wake, &p->lock);
-        now = atomic_load_explicit(&p->epoch, memory_order_acquire);
-    }
-    pthread_mutex_unlock(&p->lock);
-    return now;
+    wn_thread_pool *p = h->pool;
+    if (spin(&p->gate, GATE_EPOCH_ALL, h->epoch, false))
+        return;
+    /* Either the caller sees the count after it opened the gate, or we see the new epoch. */
+    atomic_fetch_add(&p->n_asleep, 1);
+    unsigned gate = 0;
+    while (((gate = atomic_load(&p->gate)) & GATE_EPOCH_ALL) == h->epoch && !atomic_load(&p->stop))
+        futex_wait(&p->gate, gate, NULL);
+    atomic_fetch_sub(&p->n_asleep, 1);
 }
 
-static void *worker_main(void *argument)
+/* False: the loop is over. */
+static bool enter(helper *h)
 {
-    worker_arg arg = *(worker_arg *)argument;
+    unsigned gate = atomic_load(&h->pool->gate);
+    while ((gate & GATE_OPEN) &&
+           !atomic_compare_exchange_weak(&h->pool->gate, &gate, gate + GATE_INSIDE))
+        ;
+    h->epoch = gate & GATE_EPOCH_ALL;
+    return gate & GATE_OPEN;
+}
+
+/* Whether it was late: a helper that finds the gate closed had a unit longer than the others. */
+static bool leave(const helper *h)
+{
+    wn_thread_pool *p = h->pool;
+    const bool late =
+        !(atomic_load(&p->gate) & GATE_OPEN) && wn_clock_ns() - p->closed_at > p->patience;
+    const unsigned gate = atomic_fetch_sub(&p->gate, GATE_INSIDE) - GATE_INSIDE;
+    if ((gate & GATE_AWAITED) && !(gate & GATE_INSIDE_ALL))
+        futex_wake(&p->gate);
+    return late;
+}
+
+/* Late again soon after a rest: the processor is still taken, so rest for longer. */
+static void rest(helper *h)
+{
+    const int64_t awake = wn_clock_ns() - h->awake_since;
+    h->rest *= 2;
+    if (awake > 2 * h->rest || h->rest < REST_MIN_NS)
+        h->rest = REST_MIN_NS;
+    if (h->rest > REST_MAX_NS)
+        h->rest = REST_MAX_NS;
+    futex_wait(&h->pool->stop, 0, &(struct timespec){.tv_nsec = h->rest});
+    h->awake_since = wn_clock_ns();
+}
+
+static void *helper_main(void *argument)
+{
+    helper h = *(helper *)argument;
     free(argument);
-    wn_thread_pool *p = arg.pool;
-    unsigned seen = 0;
     for (;;) {
-        seen = wait_epoch(p, seen);
-        if (p->stop)
+        wait_for_loop(&h);
+        if (atomic_load(&h.pool->stop))
             return NULL;
-        run_units(p, arg.worker);
-        if (atomic_fetch_sub_explicit(&p->busy, 1, memory_order_acq_rel) == 1) {
-            pthread_mutex_lock(&p->lock);
-            pthread_cond_signal(&p->done);
-            pthread_mutex_unlock(&p->lock);
-        }
+        if (!enter(&h))
+            continue;
+        run_units(h.pool, h.worker);
+        if (leave(&h))
+            rest(&h);
     }
 }
+
+/* ---- the caller ---- */
 
 static size_t processors_allowed(void)
 {
@@ -95,14 +173,14 @@ static size_t processors_allowed(void)
     return 1;
 }
 
-static bool start_worker(wn_thread_pool *p, size_t worker)
+static bool start_helper(wn_thread_pool *p, size_t worker)
 {
-    worker_arg *arg = wn_alloc(1, sizeof *arg);
-    if (!arg)
+    helper *h = wn_alloc(1, sizeof *h);
+    if (!h)
         return false;
-    *arg = (worker_arg){.pool = p, .worker = worker};
-    if (pthread_create(&p->threads[worker - 1], NULL, worker_main, arg) != 0) {
-        free(arg);
+    *h = (helper){.pool = p, .worker = worker};
+    if (pthread_create(&p->threads[worker - 1], NULL, helper_main, h) != 0) {
+        free(h);
         return false;
     }
     p->n_started++;
@@ -113,17 +191,17 @@ wn_status wn_thread_pool_open(wn_thread_pool **out, size_t n_threads, wn_error *
 {
     if (n_threads == 0)
         n_threads = processors_allowed();
-    wn_thread_pool *p = wn_alloc(1, sizeof *p);
+    if (n_threads > WN_THREAD_POOL_MAX)
+        return wn_error_set(err, WN_LIMIT, "thread pool: %zu threads, %d is the limit", n_threads,
+                            WN_THREAD_POOL_MAX);
+    wn_thread_pool *p = wn_alloc_aligned(64, 1, sizeof *p);
     if (!p)
         return wn_error_set(err, WN_NO_MEMORY, "thread pool: out of memory");
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wake, NULL);
-    pthread_cond_init(&p->done, NULL);
-    p->n_threads = n_threads;
+    *p = (wn_thread_pool){.n_threads = n_threads};
     p->threads = wn_alloc(n_threads, sizeof *p->threads);
     bool ok = p->threads != NULL;
     for (size_t i = 1; ok && i < n_threads; i++)
-        ok = start_worker(p, i);
+        ok = start_helper(p, i);
     if (!ok) {
         wn_thread_pool_close(p);
         return wn_error_set(err, WN_NO_MEMORY, "thread pool: cannot start %zu threads", n_threads);
@@ -137,33 +215,28 @@ size_t wn_thread_pool_size(const wn_thread_pool *pool)
     return pool->n_threads;
 }
 
-static void publish(wn_thread_pool *p)
+static void open_gate(wn_thread_pool *p)
 {
-    pthread_mutex_lock(&p->lock);
-    atomic_fetch_add_explicit(&p->epoch, 1, memory_order_release);
-    pthread_cond_broadcast(&p->wake);
-    pthread_mutex_unlock(&p->lock);
+    atomic_fetch_add(&p->gate, GATE_EPOCH | GATE_OPEN);
+    if (atomic_load(&p->n_asleep) != 0)
+        futex_wake(&p->gate);
 }
 
 /* The helpers must be out of the loop before its ctx may die. */
-static void wait_helpers(wn_thread_pool *p)
+static void close_gate(wn_thread_pool *p)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
-        if (atomic_load_explicit(&p->busy, memory_order_acquire) == 0)
-            return;
-        pause_cpu();
-    }
-    pthread_mutex_lock(&p->lock);
-    while (atomic_load_explicit(&p->busy, memory_order_acquire) != 0)
-        pthread_cond_wait(&p->done, &p->lock);
-    pthread_mutex_unlock(&p->lock);
+    unsigned gate = atomic_fetch_and(&p->gate, ~GATE_OPEN);
+    if (!(gate & GATE_INSIDE_ALL) || spin(&p->gate, GATE_INSIDE_ALL, 0, true))
+        return;
+    atomic_fetch_or(&p->gate, GATE_AWAITED);
+    while ((gate = atomic_load(&p->gate)) & GATE_INSIDE_ALL)
+        futex_wait(&p->gate, gate, NULL);
+    atomic_fetch_and(&p->gate, ~GATE_AWAITED);
 }
 
 void wn_thread_pool_run(wn_thread_pool *p, size_t n_units, wn_unit_fn body, void *ctx)
 {
-    if (n_units == 0)
-        return;
-    if (p->n_started == 0 || n_units == 1) {
+    if (p->n_started == 0 || n_units <= 1) {
         for (size_t i = 0; i < n_units; i++)
             body(ctx, i, 0);
         return;
@@ -172,23 +245,25 @@ void wn_thread_pool_run(wn_thread_pool *p, size_t n_units, wn_unit_fn body, void
     p->ctx = ctx;
     p->n_units = n_units;
     atomic_store_explicit(&p->next_unit, 0, memory_order_relaxed);
-    atomic_store_explicit(&p->busy, p->n_started, memory_order_relaxed);
-    publish(p);
-    run_units(p, 0);
-    wait_helpers(p);
+    const int64_t start = wn_clock_ns();
+    open_gate(p);
+    const size_t n = run_units(p, 0);
+    p->closed_at = wn_clock_ns();
+    const int64_t two_units = n > 0 ? 2 * (p->closed_at - start) / (int64_t)n : INT64_MAX;
+    p->patience = two_units > PATIENCE_NS ? two_units : PATIENCE_NS;
+    close_gate(p);
 }
 
 void wn_thread_pool_close(wn_thread_pool *p)
 {
     if (!p)
         return;
-    p->stop = true;
-    publish(p);
+    atomic_store(&p->stop, 1);
+    futex_wake(&p->stop);
+    atomic_fetch_add(&p->gate, GATE_EPOCH);
+    futex_wake(&p->gate);
     for (size_t i = 0; i < p->n_started; i++)
         pthread_join(p->threads[i], NULL);
-    pthread_cond_destroy(&p->done);
-    pthread_cond_destroy(&p->wake);
-    pthread_mutex_destroy(&p->lock);
     free(p->threads);
     free(p);
 }

@@ -2,6 +2,7 @@
  */
 #include "tests/alloc_failure.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "base/thread_pool.h"
@@ -127,7 +128,126 @@ static void test_each_alloc_fails(void **state)
 {
     (void)state;
     wn_test_each_alloc_fails(open_close, NULL);
-    assert_int_equal(wn_thread_pool_open(&(wn_thread_pool *){NULL}, SIZE_MAX, NULL), WN_NO_MEMORY);
+}
+
+static void test_limit(void **state)
+{
+    (void)state;
+    wn_thread_pool *pool = NULL;
+    wn_error err = {0};
+    assert_int_equal(wn_thread_pool_open(&pool, WN_THREAD_POOL_MAX + 1, &err), WN_LIMIT);
+    assert_non_null(strstr(err.text, "4097"));
+    assert_int_equal(wn_thread_pool_open(&pool, SIZE_MAX, NULL), WN_LIMIT);
+    assert_null(pool);
+}
+
+/* Far more threads than processors: whoever does not get one must not be waited for in vain. */
+static void test_more_threads_than_processors(void **state)
+{
+    (void)state;
+    wn_thread_pool *pool = NULL;
+    WN_ASSERT_OK(wn_thread_pool_open(&pool, 60, err));
+    for (size_t i = 0; i < 300; i++)
+        run_loop(pool, 1 + i % 150);
+    wn_thread_pool_close(pool);
+}
+
+/* A body that runs a loop of a pool of its own: an embedder's pool beside the generator's. */
+typedef struct nested {
+    wn_thread_pool *inner[4]; /* per worker of the outer pool */
+    atomic_int n_units;
+} nested;
+
+static void count_inner(void *ctx, size_t unit, size_t worker)
+{
+    (void)unit, (void)worker;
+    atomic_fetch_add((atomic_int *)ctx, 1);
+}
+
+static void run_inner(void *ctx, size_t unit, size_t worker)
+{
+    nested *n = ctx;
+    wn_thread_pool_run(n->inner[worker], unit, count_inner, &n->n_units);
+}
+
+static void test_nested_pools(void **state)
+{
+    (void)state;
+    wn_thread_pool *outer = NULL;
+    nested n = {0};
+    WN_ASSERT_OK(wn_thread_pool_open(&outer, 4, err));
+    for (size_t i = 0; i < 4; i++)
+        WN_ASSERT_OK(wn_thread_pool_open(&n.inner[i], 1 + i, err));
+    for (int round = 0; round < 50; round++) {
+        atomic_store(&n.n_units, 0);
+        wn_thread_pool_run(outer, 20, run_inner, &n);
+        assert_int_equal(atomic_load(&n.n_units), 19 * 20 / 2);
+    }
+    for (size_t i = 0; i < 4; i++)
+        wn_thread_pool_close(n.inner[i]);
+    wn_thread_pool_close(outer);
+}
+
+/* A helper that kept the others waiting stays away for a while: loops then do without it. */
+static void late_helper(void *ctx, size_t unit, size_t worker)
+{
+    (void)unit;
+    if (worker == 0) {
+        usleep(100); /* so that the helper gets a unit */
+        return;
+    }
+    atomic_store((atomic_int *)ctx, 1);
+    usleep(5000);
+}
+
+static void note_worker(void *ctx, size_t unit, size_t worker)
+{
+    (void)unit;
+    usleep(50);
+    if (worker != 0)
+        atomic_store((atomic_int *)ctx, 1);
+}
+
+static void test_late_helper_rests(void **state)
+{
+    (void)state;
+    wn_thread_pool *pool = NULL;
+    WN_ASSERT_OK(wn_thread_pool_open(&pool, 2, err));
+    int n_late = 0, n_without = 0;
+    for (int i = 0; i < 20; i++) {
+        atomic_int helped = 0;
+        wn_thread_pool_run(pool, 8, late_helper, &helped);
+        n_late += atomic_load(&helped);
+        atomic_store(&helped, 0);
+        wn_thread_pool_run(pool, 8, note_worker, &helped);
+        n_without += !atomic_load(&helped);
+    }
+    assert_true(n_late > 0);
+    assert_true(n_without > 0);
+    wn_thread_pool_close(pool); /* ends a rest */
+}
+
+/* Threads of the pool may run wherever the process may, and so may the caller afterwards. */
+static void note_affinity(void *ctx, size_t unit, size_t worker)
+{
+    cpu_set_t set;
+    (void)unit, (void)worker;
+    if (sched_getaffinity(0, sizeof set, &set) != 0 || !CPU_EQUAL(&set, (cpu_set_t *)ctx))
+        abort();
+    usleep(100);
+}
+
+static void test_affinity(void **state)
+{
+    (void)state;
+    cpu_set_t before, after;
+    wn_thread_pool *pool = NULL;
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    WN_ASSERT_OK(wn_thread_pool_open(&pool, 3, err));
+    wn_thread_pool_run(pool, 30, note_affinity, &before);
+    wn_thread_pool_close(pool);
+    assert_int_equal(sched_getaffinity(0, sizeof after, &after), 0);
+    assert_true(CPU_EQUAL(&before, &after));
 }
 
 int main(void)
@@ -139,6 +259,11 @@ int main(void)
         cmocka_unit_test(test_open_close),
         cmocka_unit_test(test_scratch_per_worker),
         cmocka_unit_test(test_each_alloc_fails),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_more_threads_than_processors),
+        cmocka_unit_test(test_nested_pools),
+        cmocka_unit_test(test_late_helper_rests),
+        cmocka_unit_test(test_affinity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
