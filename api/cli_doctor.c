@@ -50,6 +50,20 @@ static void found(findings *f, verdict v, const char *what, const char *format, 
     wn_out("%-12s %s\n", what, text);
 }
 
+/* Packed weights ask for huge pages; whether they get them is the kernel's setting. */
+static void check_huge_pages(findings *f)
+{
+    wn_strbuf text = {0};
+    const char *path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    if (wn_fs_read(&text, path, 256, NULL) != WN_OK)
+        found(f, NOTE, "huge pages", "not in this kernel: weights lie on small pages");
+    else if (strstr(wn_strbuf_cstr(&text), "[never]"))
+        found(f, NOTE, "huge pages", "off: weights lie on small pages (echo madvise > %s)", path);
+    else
+        found(f, FINE, "huge pages", "on for packed weights");
+    wn_strbuf_free(&text);
+}
+
 static void check_machine(findings *f, wn_compute *compute)
 {
     char cpu[128], memory[64];
@@ -139,6 +153,7 @@ static int run(wn_cli *cli, wn_error *err)
     size_t n_corpora = 0;
     found(&f, FINE, "winnow", "%s", WN_VERSION);
     check_machine(&f, wn_service_compute(service));
+    check_huge_pages(&f);
     check_libraries(&f);
     check_data(&f, cli->data_dir);
     check_models(&f, cli->data_dir, wn_options_bool(cli->options, "verify"));
