@@ -42,7 +42,7 @@ SETTINGS = {"dense": [], "int8": ["--kv-format", "int8"], "thin 4": ["--thin", "
             "thin 4 int8": ["--thin", "4", "--kv-format", "int8"]}
 FLASH = {"fa 0": "0", "fa 1": "1"}
 COLUMNS = ["date", "commit", "machine", "isa", "threads", "llama", "file", "row", "program", "setting", "contended",
-           "others", "tokens_per_s"]
+           "others", "per_second"]
 WARM_UP_BELOW = 2048  # llama-bench's warm-up is a whole run: longer ones need none
 RUNS_AT_DEPTH = 3     # filling the session takes long: runs of one turn, whose median counts as one
 HOPELESS = 0.8        # the -fa setting that is slower than this share of the other in the first turn is dropped
@@ -177,11 +177,11 @@ def medians(samples):
     groups = {}
     for s in samples:
         if float(s["others"]) > NOISY:
-            print(f"disturbed, not counted: {s['file']} {s['row']} {s['program']} {s['setting']} {s['tokens_per_s']} "
-                  f"tok/s ({s['others']} processors used by others)", file=sys.stderr)
+            print(f"disturbed, not counted: {s['file']} {s['row']} {s['program']} {s['setting']} {s['per_second']}/s "
+                  f"({s['others']} processors used by others)", file=sys.stderr)
             continue
         key = (s["isa"], s["file"], s["row"], int(s["contended"]))
-        groups.setdefault(key, {}).setdefault((s["program"], s["setting"]), []).append(float(s["tokens_per_s"]))
+        groups.setdefault(key, {}).setdefault((s["program"], s["setting"]), []).append(float(s["per_second"]))
     return {k: {p: (statistics.median(v), min(v), max(v), len(v)) for p, v in g.items()} for k, g in groups.items()}
 
 
@@ -191,17 +191,18 @@ def show(v):
 
 def print_table(samples):
     table = medians(samples)
-    print("| isa | file | row | winnow's setting | winnow tok/s (min-max, n) | llama.cpp tok/s (min-max, n) | ratio |")
+    print("| isa | file | row | winnow's setting | winnow per s (min-max, n) | peer per s (min-max, n) | ratio |")
     print("|---|---|---|---|---|---|---|")
     for (isa, file, row, contended), by in table.items():
-        peers = [(v, s) for (program, s), v in by.items() if program == "llama.cpp"]
-        best = max(peers, default=None)
+        ours = {setting: v for (program, setting), v in by.items() if program == "winnow"}
+        peers = {}  # the better setting of each
         for (program, setting), v in by.items():
-            if program != "winnow":
-                continue
-            peer, ratio = (f"{show(best[0])} {best[1]}", f"{v[0] / best[0][0]:.2f}") if best else ("-", "-")
-            print(f"| {isa} | {file} | {row}{' contended' if contended else ''} | {setting} | {show(v)} | {peer} | "
-                  f"{ratio} |")
+            if program != "winnow" and v > peers.get(program, ((0,),))[0]:
+                peers[program] = (v, setting)
+        for setting, v in ours.items():
+            for program, (peer, best) in (peers or {"": ((0, 0, 0, 0), "")}).items():
+                print(f"| {isa} | {file} | {row}{' contended' if contended else ''} | {setting} | {show(v)} | "
+                      f"{program} {best} {show(peer)} | {v[0] / peer[0] if peer[0] else 0:.2f} |")
     shares = [(k, table.get(k[:3] + (0,))) for k in table if k[3]]
     for (isa, file, row, _), free in [x for x in shares if x[1]]:
         busy = table[(isa, file, row, 1)]
@@ -232,5 +233,6 @@ def main():
     print_table(Bench(args).run())
 
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what was started is stopped too
-main()
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # what was started is stopped too
+    main()
