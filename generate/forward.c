@@ -1,41 +1,25 @@
 /* The forward pass of the Llama family, prefill and decode alike:
  *   h = rmsnorm(x); q, k, v = h Wq^T + bq, ...; RoPE on q and k; x += attention(q, K, V) Wo^T
  *   h = rmsnorm(x); x += (silu(h Wgate^T) * h Wup^T) Wdown^T
- * f32 throughout; K and V of the new tokens are in the cache before attention reads it. */
+ * K and V of the new tokens are in the KV store, in its format, before attention reads it. */
 #include <math.h>
-#include <string.h>
 
 #include "generate/session_internal.h"
-
-/* Spreads new rows [n][n_kv_heads * head_dim] over the heads' own rows in the cache. */
-static void store_rows(const wn_session *s, float *const *cache, const float *rows, size_t n)
-{
-    const wn_model_config *c = &s->model->config;
-    size_t d = c->head_dim, stride = c->n_kv_heads * d;
-    for (size_t h = 0; h < c->n_kv_heads; h++)
-        for (size_t r = 0; r < n; r++)
-            memcpy(cache[h] + (s->length + r) * d, rows + r * stride + h * d, d * sizeof *rows);
-}
 
 static void attend(wn_session *s, size_t layer, size_t n)
 {
     const wn_model_config *c = &s->model->config;
-    size_t first = layer * c->n_kv_heads, stride = c->n_heads * c->head_dim;
+    size_t stride = c->n_heads * c->head_dim;
     wn_attention_args a = {
         .q = s->q,
         .m = n,
         .q_stride = stride,
-        .k = (const float *const *)(s->k + first),
-        .v = (const float *const *)(s->v + first),
-        .n_keys = s->length + n,
         .n_heads = c->n_heads,
-        .n_kv_heads = c->n_kv_heads,
-        .head_dim = c->head_dim,
-        .causal = true,
         .scale = 1.0f / sqrtf((float)c->head_dim),
         .out = s->attended,
         .out_stride = stride,
     };
+    wn_kv_store_view(s->kv, layer, n, &a);
     wn_attention(s->compute, &a);
 }
 
@@ -54,8 +38,7 @@ static void attention_block(wn_session *s, size_t layer, size_t n)
     wn_rope(k, s->q, n, q_stride, c->n_heads, c->head_dim, s->length, m->inv_freq, c->rope_order);
     wn_rope(k, s->new_k, n, kv_stride, c->n_kv_heads, c->head_dim, s->length, m->inv_freq,
             c->rope_order);
-    store_rows(s, s->k + layer * c->n_kv_heads, s->new_k, n);
-    store_rows(s, s->v + layer * c->n_kv_heads, s->new_v, n);
+    wn_kv_store_write(s->kv, k, layer, s->new_k, s->new_v, n);
     attend(s, layer, n);
     wn_matmul_many(k, &(wn_product){.w = y->o, .y = s->x, .add = true}, 1, s->attended, n);
 }

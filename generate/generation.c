@@ -72,7 +72,7 @@ static wn_status prefill(generation *g)
         limit = r->n_ids - 1;
     while (n < limit && held[n] == r->ids[n])
         n++;
-    wn_session_truncate(r->session, n);
+    n = wn_session_truncate(r->session, n);
     g->cached = n;
     WN_TRY(report_prefill(g, 0, r->n_ids - n)); /* tells what was held, before any work */
     return wn_session_append(r->session, r->ids + n, r->n_ids - n, report_prefill, g, g->err);

@@ -7,6 +7,7 @@
 #include "generate/session_internal.h"
 
 #define DEFAULT_CHUNK 256
+#define THIN_WINDOW 256  /* tokens; as eviction heads have it */
 #define ROW_ALIGNMENT 64 /* bytes; a cache line */
 
 static wn_status check_options(wn_session *s, const wn_session_options *options, wn_error *err)
@@ -22,27 +23,20 @@ static wn_status check_options(wn_session *s, const wn_session_options *options,
     return WN_OK;
 }
 
-/* K and V of every (layer, KV head): rows [n_ctx][head_dim], one after the other in one block.
- * calloc behind wn_alloc gives pages that cost nothing until a token is written to them. */
-static wn_status carve_cache(wn_session *s, wn_error *err)
+static wn_status open_store(wn_session *s, const wn_session_options *options, wn_error *err)
 {
     const wn_model_config *c = wn_model_config_of(s->model);
-    size_t n_heads = c->n_layers * c->n_kv_heads, rows = 0, bytes = 0;
-    bool ok = wn_size_mul(s->n_ctx, c->head_dim, &rows) && wn_size_mul(rows, 2 * n_heads, &bytes) &&
-              wn_size_mul(bytes, sizeof(float), &bytes);
-    s->kv_bytes = bytes;
-    s->k = wn_alloc(n_heads, sizeof *s->k);
-    s->v = wn_alloc(n_heads, sizeof *s->v);
-    s->kv = ok && wn_size_add(bytes, ROW_ALIGNMENT, &bytes) ? wn_alloc(bytes, 1) : NULL;
-    if (!s->k || !s->v || !s->kv)
-        return wn_error_set(err, WN_NO_MEMORY, "no memory for the KV cache of %zu tokens",
-                            s->n_ctx);
-    uintptr_t start = ((uintptr_t)s->kv + ROW_ALIGNMENT - 1) & ~(uintptr_t)(ROW_ALIGNMENT - 1);
-    for (size_t i = 0; i < n_heads; i++) {
-        s->k[i] = (float *)start + (2 * i) * rows;
-        s->v[i] = (float *)start + (2 * i + 1) * rows;
-    }
-    return WN_OK;
+    wn_kv_store_options o = {.format = options->kv_format,
+                             .head_dim = c->head_dim,
+                             .n_layers = c->n_layers,
+                             .n_kv_heads = c->n_kv_heads,
+                             .n_ctx = s->n_ctx,
+                             .n_chunk = s->n_chunk,
+                             .window = THIN_WINDOW,
+                             .thin = options->thin};
+    if (o.format == WN_KV_AUTO)
+        o.format = wn_compute_is_exact(s->compute) ? WN_KV_F32 : WN_KV_BF16;
+    return wn_kv_store_open(&s->kv, &o, err);
 }
 
 static wn_status carve_scratch(wn_session *s, wn_error *err)
@@ -84,7 +78,7 @@ wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
     s->compute = c;
     wn_status status = check_options(s, options, err);
     if (status == WN_OK)
-        status = carve_cache(s, err);
+        status = open_store(s, options, err);
     if (status == WN_OK)
         status = carve_scratch(s, err);
     if (status != WN_OK) {
@@ -103,9 +97,7 @@ void wn_session_close(wn_session *s)
                         s->new_v, s->gate, s->up, s->logits};
     for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
         free(scratch[i]);
-    free(s->k);
-    free(s->v);
-    free(s->kv);
+    wn_kv_store_close(s->kv);
     free(s->ids);
     free(s);
 }
@@ -136,7 +128,9 @@ static size_t chunk_size(const wn_session *s, size_t n_left)
 static void run_chunk(wn_session *s, const int32_t *ids, size_t n)
 {
     memcpy(s->ids + s->length, ids, n * sizeof *ids);
+    wn_kv_store_extend(s->kv, n);
     wn_session_forward(s, n);
+    wn_kv_store_advance(s->kv, n);
     s->length += n;
 }
 
@@ -187,10 +181,10 @@ const int32_t *wn_session_ids(const wn_session *s)
     return s->ids;
 }
 
-void wn_session_truncate(wn_session *s, size_t n)
+size_t wn_session_truncate(wn_session *s, size_t n)
 {
-    if (n < s->length)
-        s->length = n;
+    s->length = wn_kv_store_truncate(s->kv, n);
+    return s->length;
 }
 
 size_t wn_session_capacity(const wn_session *s)
@@ -200,5 +194,5 @@ size_t wn_session_capacity(const wn_session *s)
 
 size_t wn_session_kv_bytes(const wn_session *s)
 {
-    return s->kv_bytes;
+    return wn_kv_store_bytes(s->kv);
 }

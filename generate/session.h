@@ -4,8 +4,9 @@
  *     while (...) { id = wn_sampler_next(...wn_session_logits(s)...); wn_session_append(s, &id, 1,
  * ...) }
  *
- * Threads: a session and its compute context belong to one thread at a time. Memory is taken at
- * open, none on the token path.
+ * Threads: a session and its compute context belong to one thread at a time. Scratch and address
+ * space are taken at open; memory for keys and values is used as tokens arrive, and no allocation
+ * can fail on the token path.
  */
 #ifndef WN_GENERATE_SESSION_H
 #define WN_GENERATE_SESSION_H
@@ -18,6 +19,9 @@ typedef struct wn_session wn_session;
 typedef struct wn_session_options {
     size_t n_ctx;   /* capacity in tokens; 0 = the model's */
     size_t n_chunk; /* prefill chunk in tokens; 0 = 256 */
+    wn_kv_format kv_format;
+    size_t thin; /* for measurements: 0 = keep all keys; n = every KV head keeps the last 256 tokens
+                    and about every n-th before them */
 } wn_session_options;
 
 wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
@@ -38,8 +42,9 @@ wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t
 
 size_t wn_session_length(const wn_session *s); /* tokens held */
 const int32_t *wn_session_ids(const wn_session *s);
-void wn_session_truncate(wn_session *s, size_t n); /* keep the first n tokens; n <= length */
+/* Keeps the first n tokens and returns their number; 0 where keys of them were evicted. */
+size_t wn_session_truncate(wn_session *s, size_t n);
 size_t wn_session_capacity(const wn_session *s);
-size_t wn_session_kv_bytes(const wn_session *s); /* bytes held for K and V */
+size_t wn_session_kv_bytes(const wn_session *s); /* held for K and V now */
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef WN_GENERATE_SESSION_INTERNAL_H
 #define WN_GENERATE_SESSION_INTERNAL_H
 
+#include "generate/kv_store.h"
 #include "generate/model_internal.h"
 #include "generate/session.h"
 
@@ -9,11 +10,9 @@ struct wn_session {
     const wn_model *model;
     wn_compute *compute;
     size_t n_ctx, n_chunk;
-    size_t length; /* tokens held */
-    int32_t *ids;  /* [n_ctx] */
-    void *kv;      /* the block that k and v point into */
-    size_t kv_bytes;
-    float **k, **v; /* [n_layers * n_kv_heads], each to rows [n_ctx][head_dim]; K after RoPE */
+    size_t length;   /* tokens held */
+    int32_t *ids;    /* [n_ctx] */
+    wn_kv_store *kv; /* K after RoPE */
     /* Scratch, f32 row-major with n_chunk rows: */
     float *x;             /* [d_model] residual stream */
     float *h;             /* [d_model] normed input, or a block's output */

@@ -1,25 +1,114 @@
-/* The split of attention into blocks of query rows. See kernel_table.h for the rows' order. */
+/* The split of attention into units. With many rows a unit is a block of query rows and walks
+ * through all their pages; with few (decode) it is a KV head and a run of pages, and the partial
+ * results are put together afterwards, in order. See kernel_table.h for the rows' order. */
 #include <assert.h>
+#include <math.h>
 
+#include "kernels/attention_pages.h"
 #include "kernels/compute_internal.h"
+
+#define SPLIT_ROWS 16      /* of a KV head; more rows are not split by keys */
+#define SPLIT_MIN_PAGES 4  /* of a unit: 256 keys */
+#define SPLIT_MAX_UNITS 16 /* of a KV head */
 
 typedef struct attention_run {
     const wn_compute *c;
     const wn_attention_args *args;
-    size_t n_rows, n_blocks; /* per KV head */
+    size_t n_rows;                 /* of a KV head */
+    size_t n_blocks, block_rows;   /* by rows */
+    size_t split_pages, max_units; /* by keys: pages of a unit, units of the longest KV head */
 } attention_run;
 
-static void attention_unit(void *ctx, size_t unit, size_t worker)
+static size_t head_pages(const wn_attention_args *a, size_t kv)
+{
+    return wn_attention_n_pages(a, kv, a->m - 1);
+}
+
+static void block_unit(void *ctx, size_t unit, size_t worker)
 {
     const attention_run *r = ctx;
-    const wn_kernel_table *k = r->c->kernels;
-    /* Last rows first: under a causal mask they see the most keys, and a long unit at the end would
-     * leave the other threads waiting. */
-    const size_t block = r->n_blocks - 1 - unit / r->args->n_kv_heads;
-    const size_t row0 = block * k->attention_rows;
-    k->attention(r->args, unit % r->args->n_kv_heads, row0,
-                 wn_size_min(r->n_rows - row0, k->attention_rows),
-                 wn_compute_scratch(r->c, worker));
+    const wn_attention_args *a = r->args;
+    /* Last rows first: they see the most keys, and a long unit at the end would leave the other
+     * threads waiting. */
+    const size_t block = r->n_blocks - 1 - unit / a->n_kv_heads;
+    wn_attention_span span = {.kv = unit % a->n_kv_heads, .row0 = block * r->block_rows};
+    span.n_rows = wn_size_min(r->n_rows - span.row0, r->block_rows);
+    span.n_pages = wn_attention_n_pages(
+        a, span.kv, (span.row0 + span.n_rows - 1) / (a->n_heads / a->n_kv_heads));
+    r->c->kernels->attention(a, &span, wn_compute_scratch(r->c, worker));
+}
+
+static void run_blocks(wn_compute *c, attention_run *r)
+{
+    const size_t limit = c->kernels->attention_rows, step = c->kernels->attention_row_step;
+    r->n_blocks = wn_size_div_up(r->n_rows, limit);
+    r->block_rows = wn_size_div_up(wn_size_div_up(r->n_rows, r->n_blocks), step) * step;
+    r->n_blocks = wn_size_div_up(r->n_rows, r->block_rows);
+    wn_compute_run(c, r->n_blocks * r->args->n_kv_heads, block_unit, r);
+}
+
+static float *partial_rows(const attention_run *r, size_t kv, size_t unit)
+{
+    const size_t row = r->args->layout->head_dim + 2;
+    return r->c->partials + (kv * r->max_units + unit) * r->n_rows * row;
+}
+
+static size_t head_units(const attention_run *r, size_t kv)
+{
+    return wn_size_div_up(head_pages(r->args, kv), r->split_pages);
+}
+
+static void split_unit(void *ctx, size_t unit, size_t worker)
+{
+    const attention_run *r = ctx;
+    const size_t kv = unit % r->args->n_kv_heads, i = unit / r->args->n_kv_heads;
+    if (i >= head_units(r, kv))
+        return;
+    const wn_attention_span span = {
+        .kv = kv,
+        .n_rows = r->n_rows,
+        .page0 = i * r->split_pages,
+        .n_pages = wn_size_min(head_pages(r->args, kv) - i * r->split_pages, r->split_pages),
+        .partial = partial_rows(r, kv, i)};
+    r->c->kernels->attention(r->args, &span, wn_compute_scratch(r->c, worker));
+}
+
+/* out[head_dim] = sum of w o / sum of w l, w = 2^(top - largest top). */
+static void join_row(const attention_run *r, size_t kv, size_t row, float *out)
+{
+    const size_t d = r->args->layout->head_dim, n = head_units(r, kv);
+    float top = -INFINITY, total = 0;
+    for (size_t i = 0; i < n; i++)
+        top = fmaxf(top, partial_rows(r, kv, i)[row * (d + 2) + d]);
+    for (size_t j = 0; j < d; j++)
+        out[j] = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float *p = partial_rows(r, kv, i) + row * (d + 2);
+        const float weight = exp2f(p[d] - top);
+        total += weight * p[d + 1];
+        for (size_t j = 0; j < d; j++)
+            out[j] += weight * p[j];
+    }
+    const float inverse = total == 0 ? 0.0f : 1.0f / total;
+    for (size_t j = 0; j < d; j++)
+        out[j] *= inverse;
+}
+
+static void run_splits(wn_compute *c, attention_run *r, size_t most_pages)
+{
+    const wn_attention_args *a = r->args;
+    const size_t group = a->n_heads / a->n_kv_heads;
+    const size_t room = WN_PARTIAL_ROWS / (r->n_rows * a->n_kv_heads);
+    r->split_pages = wn_size_div_up(most_pages, wn_size_min(SPLIT_MAX_UNITS, room));
+    if (r->split_pages < SPLIT_MIN_PAGES)
+        r->split_pages = SPLIT_MIN_PAGES;
+    r->max_units = wn_size_div_up(most_pages, r->split_pages);
+    wn_compute_run(c, r->max_units * a->n_kv_heads, split_unit, r);
+    for (size_t kv = 0; kv < a->n_kv_heads; kv++)
+        for (size_t row = 0; row < r->n_rows; row++)
+            join_row(r, kv, row,
+                     a->out + row / group * a->out_stride +
+                         (kv * group + row % group) * a->layout->head_dim);
 }
 
 void wn_attention(wn_compute *c, const wn_attention_args *a)
@@ -27,9 +116,16 @@ void wn_attention(wn_compute *c, const wn_attention_args *a)
     if (a->m == 0)
         return;
     assert(a->n_kv_heads > 0 && a->n_heads % a->n_kv_heads == 0);
-    assert(a->head_dim > 0 && a->head_dim <= WN_ATTENTION_MAX_HEAD_DIM);
-    assert(!a->causal || a->n_keys >= a->m);
+    assert(a->layout->head_dim > 0 && a->layout->head_dim <= WN_ATTENTION_MAX_HEAD_DIM);
+    assert(a->n_tail == 0 || a->n_tail >= a->m);
     attention_run r = {.c = c, .args = a, .n_rows = a->m * (a->n_heads / a->n_kv_heads)};
-    r.n_blocks = wn_size_div_up(r.n_rows, c->kernels->attention_rows);
-    wn_compute_run(c, r.n_blocks * a->n_kv_heads, attention_unit, &r);
+    size_t most_pages = 0;
+    for (size_t kv = 0; kv < a->n_kv_heads; kv++)
+        if (head_pages(a, kv) > most_pages)
+            most_pages = head_pages(a, kv);
+    if (r.n_rows > SPLIT_ROWS || most_pages <= SPLIT_MIN_PAGES ||
+        2 * r.n_rows * a->n_kv_heads > WN_PARTIAL_ROWS)
+        run_blocks(c, &r);
+    else
+        run_splits(c, &r, most_pages);
 }

@@ -101,7 +101,8 @@ static wn_status open_parts(wn_compute *c, const wn_compute_options *options, wn
     c->strips = wn_alloc_aligned(64, strips, 1);
     c->x_blocks =
         wn_alloc_aligned(64, WN_MATMUL_GEMV_MAX * (WN_PACKED_MAX_COLS / 256), sizeof *c->x_blocks);
-    if (!c->scratch || !c->strips || !c->x_blocks)
+    c->partials = wn_alloc(WN_PARTIAL_ROWS, (WN_ATTENTION_MAX_HEAD_DIM + 2) * sizeof(float));
+    if (!c->scratch || !c->strips || !c->x_blocks || !c->partials)
         return wn_error_set(err, WN_NO_MEMORY, "scratch of %zu threads does not fit in memory",
                             c->n_threads);
     return WN_OK;
@@ -131,6 +132,7 @@ void wn_compute_close(wn_compute *c)
     free(c->strips);
     free(c->x_blocks);
     free(c->scratch);
+    free(c->partials);
     free(c);
 }
 
@@ -147,6 +149,11 @@ const char *wn_compute_reason(const wn_compute *c)
 size_t wn_compute_n_threads(const wn_compute *c)
 {
     return c->n_threads;
+}
+
+bool wn_compute_is_exact(const wn_compute *c)
+{
+    return c->exact;
 }
 
 wn_thread_pool *wn_compute_pool(wn_compute *c)

@@ -23,6 +23,7 @@
 #include "base/dtype.h"
 #include "base/status.h"
 #include "base/thread_pool.h"
+#include "kernels/kv_page.h"
 
 typedef struct wn_compute wn_compute;
 typedef struct wn_matrix wn_matrix;
@@ -41,6 +42,8 @@ void wn_compute_close(wn_compute *c);
 const char *wn_compute_isa(const wn_compute *c);    /* "avx512" */
 const char *wn_compute_reason(const wn_compute *c); /* why, for `winnow doctor` */
 size_t wn_compute_n_threads(const wn_compute *c);
+bool wn_compute_is_exact(
+    const wn_compute *c); /* f32 products: asked for, or the set has no other */
 wn_thread_pool *wn_compute_pool(wn_compute *c);
 
 /* The weights of a linear layer, [n_out, n_in], as the kernels want them: block-quantised types are
@@ -96,22 +99,34 @@ typedef enum wn_rope_order {
 void wn_rope(wn_compute *c, float *x, size_t m, size_t stride, size_t n_heads, size_t head_dim,
              size_t pos0, const float *inv_freq, wn_rope_order order);
 
-/* Causal attention of m queries over n_keys keys with grouped KV heads.
- *   q [m][q_stride] with heads at h * head_dim; out likewise with out_stride
- *   k, v: array of n_kv_heads pointers, each to rows [n_keys][head_dim] contiguous
- * Query r sees keys 0 .. n_keys - m + r (the last m keys are the queries' own) when causal, all
- * otherwise (encoder); head_dim <= 256; an empty list of keys gives 0. scale multiplies q.k. Query
- * head h reads KV head h / (n_heads / n_kv_heads).
- */
+/* Attention of m queries over pages of keys (kv_page.h), with grouped KV heads: query head h reads
+ * KV head h / (n_heads / n_kv_heads). Of every KV head there are two lists:
+ *
+ *   log   n_log keys that every query sees, in slots 0 .. of its pages. The counts may differ.
+ *   tail  n_tail keys at consecutive positions from tail_first on, the last m of which are the
+ *         queries' own. The key at position p is in slot p % WN_KV_SLOTS of page p / WN_KV_SLOTS -
+ *         tail_first / WN_KV_SLOTS. Key k is visible to query q iff k <= q and (q - k <= window or
+ *         it is not evicted).
+ *
+ * Without a tail (n_tail = 0) all queries see the same keys, as in an encoder. A query that sees
+ * nothing gets 0. head_dim <= 256. The bits of a result depend on the lists and on m, through the
+ * order of sums only. F32 pages are multiplied in f32; others in bf16 where the set has that. */
+typedef struct wn_kv_head {
+    const uint8_t *const *log;
+    size_t n_log;
+    const uint8_t *const *tail;
+    const uint64_t *evicted; /* per page of the tail, bit = slot; NULL: none is */
+} wn_kv_head;
+
 typedef struct wn_attention_args {
-    const float *q;
+    const float *q; /* [m][q_stride] with heads at h * head_dim */
     size_t m, q_stride;
-    const float *const *k;
-    const float *const *v;
-    size_t n_keys, n_heads, n_kv_heads, head_dim;
-    bool causal;
-    float scale;
-    float *out;
+    const wn_kv_layout *layout;
+    const wn_kv_head *heads; /* [n_kv_heads] */
+    size_t tail_first, n_tail, window;
+    size_t n_heads, n_kv_heads;
+    float scale; /* of q . k */
+    float *out;  /* as q */
     size_t out_stride;
 } wn_attention_args;
 void wn_attention(wn_compute *c, const wn_attention_args *a);

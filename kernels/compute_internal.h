@@ -6,6 +6,7 @@
 
 #define WN_GEMM_MC 512           /* rows of x packed at a time, less what is not a whole strip */
 #define WN_GEMM_KS 4096          /* columns of x packed at a time: a multiple of WN_GEMM_KC */
+#define WN_PARTIAL_ROWS 2048     /* of attention that is split by keys */
 #define WN_PACKED_MAX_COLS 32768 /* a matrix of more columns is not packed */
 
 struct wn_compute {
@@ -18,6 +19,7 @@ struct wn_compute {
     wn_x_block *x_blocks; /* [WN_MATMUL_GEMV_MAX][WN_PACKED_MAX_COLS / 256]; NULL when exact */
     uint8_t *scratch;     /* n_threads pieces of scratch_bytes, 64-byte aligned */
     size_t scratch_bytes;
+    float *partials;         /* [WN_PARTIAL_ROWS][WN_ATTENTION_MAX_HEAD_DIM + 2] */
     wn_panel_region *region; /* for the next matrix */
 };
 

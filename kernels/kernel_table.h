@@ -82,6 +82,16 @@ typedef struct wn_gemm_kernels {
 
 #define WN_ATTENTION_MAX_HEAD_DIM 256
 
+/* A unit of attention. Row r of a KV head is token r / group, head kv * group + r % group, group =
+ * n_heads / n_kv_heads; its pages are counted through log and tail (attention_pages.h). */
+typedef struct wn_attention_span {
+    size_t kv, row0, n_rows; /* n_rows <= attention_rows */
+    size_t page0, n_pages;
+    /* NULL: all pages are here and the result goes to out. Otherwise [n_rows][head_dim + 2]: sum of
+     * 2^(s - top) v, then top and the sum of 2^(s - top), s = q.k scale log2(e). */
+    float *partial;
+} wn_attention_span;
+
 typedef struct wn_kernel_table {
     const char *name;
     /* y[j * y_stride + r] = or, when add, += w[r] . x[j] + bias[r], r in row0 .. row0 + n_rows, j <
@@ -99,11 +109,8 @@ typedef struct wn_kernel_table {
     const wn_gemm_kernels *packed_gemm;
     /* n <= 256 columns, a multiple of 32. */
     void (*quantize)(const float *x, size_t n, float limit, wn_x_block *out);
-    /* Query rows row0 .. row0 + n_rows (<= attention_rows) of KV head kv; row r is token r / group,
-     * head kv * group + r % group, group = n_heads / n_kv_heads. */
-    void (*attention)(const wn_attention_args *a, size_t kv, size_t row0, size_t n_rows,
-                      void *scratch);
-    size_t attention_rows, attention_scratch_bytes;
+    void (*attention)(const wn_attention_args *a, const wn_attention_span *span, void *scratch);
+    size_t attention_rows, attention_row_step, attention_scratch_bytes;
     void (*rmsnorm)(const float *x, const float *w, size_t m, size_t d, float eps, float *y);
     void (*layernorm)(const float *x, const float *w, const float *b, size_t m, size_t d, float eps,
                       float *y);
@@ -115,6 +122,9 @@ typedef struct wn_kernel_table {
     void (*gelu_erf)(const float *x, size_t n, float *y);
     void (*add)(const float *x, size_t n, float *y);
 } wn_kernel_table;
+
+/* The reference of `attention` (attention_ref.c). */
+void wn_attention_ref(const wn_attention_args *a, const wn_attention_span *span, void *scratch);
 
 extern const wn_kernel_table wn_kernels_ref;
 extern const wn_kernel_table wn_kernels_avx2;

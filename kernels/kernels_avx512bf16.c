@@ -17,6 +17,7 @@ const wn_kernel_table wn_kernels_avx512bf16 = {
     .quantize = simd_quantize,
     .attention = simd_attention,
     .attention_rows = ATTENTION_ROWS,
+    .attention_row_step = WN_MR,
     .attention_scratch_bytes = sizeof(attention_scratch),
     .rmsnorm = simd_rmsnorm,
     .layernorm = simd_layernorm,

@@ -38,38 +38,6 @@ static double dot(const float *a, const float *b, size_t n)
     return sum;
 }
 
-/* Keys 0 .. n for one query head: two passes over the scores, so no running rescale. */
-static void ref_attend(const wn_attention_args *a, const float *q, const float *k, const float *v,
-                       size_t n, float *out, double *sum)
-{
-    const size_t d = a->head_dim;
-    double top = -INFINITY, total = 0;
-    for (size_t j = 0; j < n; j++)
-        top = fmax(top, dot(q, k + j * d, d) * (double)a->scale);
-    for (size_t i = 0; i < d; i++)
-        sum[i] = 0;
-    for (size_t j = 0; j < n; j++) {
-        const double p = exp(dot(q, k + j * d, d) * (double)a->scale - top);
-        total += p;
-        for (size_t i = 0; i < d; i++)
-            sum[i] += p * (double)v[j * d + i];
-    }
-    for (size_t i = 0; i < d; i++)
-        out[i] = total == 0 ? 0.0f : (float)(sum[i] / total);
-}
-
-static void ref_attention(const wn_attention_args *a, size_t kv, size_t row0, size_t n_rows,
-                          void *scratch)
-{
-    const size_t group = a->n_heads / a->n_kv_heads;
-    for (size_t row = row0; row < row0 + n_rows; row++) {
-        const size_t t = row / group, head = kv * group + row % group;
-        const size_t n = a->causal ? a->n_keys - a->m + t + 1 : a->n_keys;
-        ref_attend(a, a->q + t * a->q_stride + head * a->head_dim, a->k[kv], a->v[kv], n,
-                   a->out + t * a->out_stride + head * a->head_dim, scratch);
-    }
-}
-
 static void ref_rmsnorm(const float *x, const float *w, size_t m, size_t d, float eps, float *y)
 {
     for (size_t r = 0; r < m; r++, x += d, y += d) {
@@ -130,8 +98,9 @@ const wn_kernel_table wn_kernels_ref = {
     .name = "ref",
     .gemv = ref_gemv,
     .gemm = NULL, /* and no packed weights: this is the oracle of those too */
-    .attention = ref_attention,
+    .attention = wn_attention_ref,
     .attention_rows = 16,
+    .attention_row_step = 1,
     .attention_scratch_bytes = WN_ATTENTION_MAX_HEAD_DIM * sizeof(double),
     .rmsnorm = ref_rmsnorm,
     .layernorm = ref_layernorm,

@@ -14,7 +14,7 @@
  *     wn_kv_layout l = wn_kv_layout_of(WN_KV_BF16, 64);
  *     wn_kv_write(&l, page, slot, k, v);
  *
- * Slots never written must hold finite numbers (zeroed memory does) or stay outside of every list.
+ * Attention ignores what lies in slots that are in no list, NaN included.
  * Threads: pages are plain memory; different slots may be written at the same time.
  */
 #ifndef WN_KERNELS_KV_PAGE_H

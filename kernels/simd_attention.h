@@ -1,106 +1,39 @@
-/* Attention of a block of query rows of one KV head, keys in blocks, softmax kept running (Dao et
- * al., FlashAttention, 2022), all in f32.
+/* Attention of a block of query rows of one KV head, pages of keys in blocks, softmax kept running
+ * (Dao et al., FlashAttention, 2022).
  *
- * The rows of a KV head are (token, head of its group) pairs, so its keys and values are read once
- * for the whole group. Per block of keys: K is turned to [head_dim][keys] once; per strip of MR
- * rows S = Q K^T (register tile over keys), m' = max(m, row max of S), P = exp(S - m'), l = l exp(m
- * - m') + sum P,  O = O exp(m - m') + P V (register tile over head_dim); at the end out = O / l.
- * Key blocks start at multiples of KEYS and invisible keys count as exact zeros: a row's bits
- * depend on its query and visible keys only, so decode equals prefill.
+ * The rows of a KV head are (token, head of its group) pairs, so its pages are read once for the
+ * whole group. Per block of keys: K is turned to [head_dim][keys] and V widened once
+ * (simd_attention_load.h); per strip of MR rows S = Q K^T (register tile over keys), P = 2^(S -
+ * top), l += sum P, O += P V (register tile over head_dim); at the end out = O / l. Scale and
+ * log2(e) are in Q. top follows the largest score only when that is 2^8 above it, so O and l are
+ * seldom rescaled. Invisible keys count as exact zeros.
+ *
+ * `pairs`: products of bf16 pairs (two to a 32-bit word) with f32 sums, twice the rate of f32; q,
+ * K, V and P are rounded to bf16 then. Otherwise all in f32. Scales of int8 rows are applied to S
+ * and to P, in f32.
  */
 #ifndef WN_KERNELS_SIMD_ATTENTION_H
 #define WN_KERNELS_SIMD_ATTENTION_H
 
-#include "kernels/simd_gemm.h"
-#include "kernels/simd_math.h"
+#include "kernels/simd_attention_load.h"
 #ifdef WN_LANES
 
-#include <math.h>
+#define ATTENTION_HEADROOM 8.0f /* log2 */
 
-#include "kernels/compute_internal.h"
-
-enum {
-    ATTENTION_KEYS = 128,       /* keys per block */
-    ATTENTION_ROWS = 8 * WN_MR, /* query rows per call */
-    ATTENTION_DIM = WN_ATTENTION_MAX_HEAD_DIM,
-};
-
-/* Scratch of one call; `dim` below is head_dim rounded up to NR. */
-typedef struct attention_scratch {
-    float q[ATTENTION_ROWS * ATTENTION_DIM];  /* [rows][head_dim], times scale */
-    float o[ATTENTION_ROWS * ATTENTION_DIM];  /* [rows][dim] */
-    float kt[ATTENTION_DIM * ATTENTION_KEYS]; /* [head_dim][KEYS] */
-    float v[ATTENTION_KEYS * ATTENTION_DIM];  /* [KEYS][dim], when head_dim is no multiple of NR */
-    float s[WN_MR * ATTENTION_KEYS];          /* [MR][KEYS] */
-    float top[ATTENTION_ROWS], sum[ATTENTION_ROWS];
-} attention_scratch;
-
-typedef struct attention_block {
-    const wn_attention_args *args;
-    attention_scratch *scratch;
-    size_t kv, group, row0, n_rows, dim;
-    size_t key0, n_keys; /* of the current block of keys */
-    const float *v;
-    size_t v_stride;
-} attention_block;
-
-/* Keys that token t may see. */
-WN_INLINE size_t visible_keys(const wn_attention_args *a, size_t t)
+WN_INLINE vf attention_fma(vf a, vf b, vf acc, const bool pairs)
 {
-    return a->causal ? a->n_keys - a->m + t + 1 : a->n_keys;
+#ifdef __AVX512BF16__
+    if (pairs)
+        return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b);
+#endif
+    (void)pairs;
+    return vf_fma(a, b, acc);
 }
 
-WN_INLINE size_t row_offset(const attention_block *b, size_t i, size_t stride)
-{
-    const size_t row = b->row0 + i;
-    return row / b->group * stride + (b->kv * b->group + row % b->group) * b->args->head_dim;
-}
-
-static void load_queries(const attention_block *b)
-{
-    const wn_attention_args *a = b->args;
-    attention_scratch *s = b->scratch;
-    const size_t padded = (b->n_rows + WN_MR - 1) / WN_MR * WN_MR;
-    memset(s->q, 0, padded * a->head_dim * sizeof(float));
-    memset(s->o, 0, padded * b->dim * sizeof(float));
-    for (size_t i = 0; i < b->n_rows; i++) {
-        const float *q = a->q + row_offset(b, i, a->q_stride);
-        for (size_t d = 0; d < a->head_dim; d++)
-            s->q[i * a->head_dim + d] = q[d] * a->scale;
-        s->top[i] = -INFINITY;
-        s->sum[i] = 0;
-    }
-}
-
-/* K of the block turned, zeros up to whole tiles of keys; V copied only when a tile would read past
- * the end of a row. */
-static void load_keys(attention_block *b)
-{
-    const size_t d = b->args->head_dim;
-    attention_scratch *s = b->scratch;
-    const float *k = b->args->k[b->kv] + b->key0 * d;
-    for (size_t j = 0; j < (b->n_keys + WN_NR - 1) / WN_NR * WN_NR; j += WN_LANES) {
-        const size_t rows = j >= b->n_keys ? 0 : wn_size_min(b->n_keys - j, WN_LANES);
-        for (size_t i = 0; i < d; i += WN_LANES)
-            transpose_block(k + j * d + i, d, rows, wn_size_min(d - i, WN_LANES),
-                            s->kt + i * ATTENTION_KEYS + j, ATTENTION_KEYS, WN_LANES);
-    }
-    b->v = b->args->v[b->kv] + b->key0 * d;
-    b->v_stride = d;
-    if (d == b->dim)
-        return;
-    for (size_t j = 0; j < b->n_keys; j++) {
-        memcpy(s->v + j * b->dim, b->v + j * d, d * sizeof(float));
-        memset(s->v + j * b->dim + d, 0, (b->dim - d) * sizeof(float));
-    }
-    b->v = s->v;
-    b->v_stride = b->dim;
-}
-
-/* c[rows][n] (stride) = or += a[rows][n_k] (stride a_row) b[n_k][n]. */
-WN_INLINE void small_product(const float *a, size_t a_row, const float *b, size_t b_stride,
-                             size_t n_k, size_t n, float *c, size_t c_stride, bool add,
-                             const int rows)
+/* c[rows][n] (stride) = or += a[rows][n_k words] (stride a_row) b[n_k words][n]. */
+WN_INLINE void attention_tile(const float *a, size_t a_row, const float *b, size_t b_stride,
+                              size_t n_k, size_t n, float *c, size_t c_stride, const bool add,
+                              const bool pairs, const int rows)
 {
     for (size_t j = 0; j < n; j += WN_NR) {
         vf acc[WN_MR][2];
@@ -110,7 +43,16 @@ WN_INLINE void small_product(const float *a, size_t a_row, const float *b, size_
             acc[i][0] = add ? vf_load(ci) : vf_zero();
             acc[i][1] = add ? vf_load(ci + WN_LANES) : vf_zero();
         }
-        tile_multiply(acc, a, a_row, 1, b + j, b_stride, n_k, rows);
+        const float *bk = b + j;
+        for (size_t k = 0; k < n_k; k++, bk += b_stride) {
+            const vf b0 = vf_load(bk), b1 = vf_load(bk + WN_LANES);
+            WN_UNROLL
+            for (int i = 0; i < rows; i++) {
+                const vf ai = vf_set1(a[(size_t)i * a_row + k]);
+                acc[i][0] = attention_fma(ai, b0, acc[i][0], pairs);
+                acc[i][1] = attention_fma(ai, b1, acc[i][1], pairs);
+            }
+        }
         WN_UNROLL
         for (int i = 0; i < rows; i++) {
             vf_store(c + (size_t)i * c_stride + j, acc[i][0]);
@@ -119,94 +61,174 @@ WN_INLINE void small_product(const float *a, size_t a_row, const float *b, size_
     }
 }
 
-static void multiply_rows(const float *a, size_t a_row, const float *b, size_t b_stride, size_t n_k,
-                          size_t n, float *c, size_t c_stride, bool add, size_t n_rows)
+WN_INLINE void attention_product(const float *a, size_t a_row, const float *b, size_t b_stride,
+                                 size_t n_k, size_t n, float *c, size_t c_stride, const bool add,
+                                 const bool pairs, size_t n_rows)
 {
     if (n_rows <= 1)
-        small_product(a, a_row, b, b_stride, n_k, n, c, c_stride, add, 1);
-    else if (n_rows <= WN_MR / 2)
-        small_product(a, a_row, b, b_stride, n_k, n, c, c_stride, add, WN_MR / 2);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 1);
+    else if (n_rows <= 3)
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 3);
+    else if (n_rows <= 6)
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 6);
     else
-        small_product(a, a_row, b, b_stride, n_k, n, c, c_stride, add, WN_MR);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, WN_MR);
 }
 
-/* s[n] -> exp(s - top), n in whole vectors; `valid` of them are visible. Updates top, sum and
- * o[dim]. */
-static void softmax_row(float *s, size_t valid, size_t n, float *top, float *sum, float *o,
-                        size_t dim)
+/* Moves a row's top up to that of `high`. */
+static void raise_top(vf high, float *top, float *sum, float *o, size_t dim)
 {
-    for (size_t j = valid; j < n; j++)
-        s[j] = -INFINITY;
-    vf high = vf_set1(*top);
-    for (size_t j = 0; j < n; j += WN_LANES)
-        high = vf_max(high, vf_load(s + j));
     const float new_top = vf_top(high);
-    const vf shift = vf_set1(new_top);
-    vf total = vf_zero();
-    for (size_t j = 0; j < n; j += WN_LANES) {
-        const vf p = vf_exp(vf_sub(vf_load(s + j), shift));
-        vf_store(s + j, p);
-        total = vf_add(total, p);
+    const vf decay = vf_exp2(vf_set1(*top - new_top), 5);
+    vf_store(sum, vf_mul(vf_load(sum), decay));
+    for (size_t d = 0; d < dim; d += WN_LANES)
+        vf_store(o + d, vf_mul(vf_load(o + d), decay));
+    *top = new_top;
+}
+
+/* Two vectors of P where the second product reads them. */
+WN_INLINE void store_p(float *p, size_t j, vf p0, vf p1, const bool pairs)
+{
+#ifdef __AVX512BF16__
+    if (pairs) {
+        vf_store(p + j / 2, (vf)_mm512_cvtne2ps_pbh(p1, p0));
+        return;
     }
-    if (new_top > *top) {
-        const vf decay = vf_exp(vf_set1(*top - new_top));
-        float decayed[WN_LANES];
-        vf_store(decayed, decay);
-        *sum *= decayed[0];
-        for (size_t d = 0; d < dim; d += WN_LANES)
-            vf_store(o + d, vf_mul(vf_load(o + d), decay));
-        *top = new_top;
+#endif
+    (void)pairs;
+    vf_store(p + j, p0);
+    vf_store(p + j + WN_LANES, p1);
+}
+
+/* Row `row` of the call: s[n_keys] to P. `visible`: its keys, a word per page of the block. */
+WN_INLINE void softmax_row(const attention_block *b, size_t row, const uint64_t *visible, float *s,
+                           size_t n_keys, const bool pairs)
+{
+    attention_scratch *x = b->scratch;
+    float *sum = x->sum + row * WN_LANES;
+    vf high = vf_set1(x->top[row]);
+    for (size_t j = 0; j < n_keys; j += WN_LANES) {
+        vf v = vf_load(s + j);
+        if (b->scaled)
+            v = vf_mul(v, vf_load(x->k_scale + j));
+        const uint64_t bits = visible[j / WN_KV_SLOTS];
+        if (bits != ~(uint64_t)0)
+            v = vf_choose((unsigned)(bits >> j % WN_KV_SLOTS), v, vf_set1(-INFINITY));
+        if (b->scaled || bits != ~(uint64_t)0)
+            vf_store(s + j, v);
+        high = vf_max(high, v);
     }
-    *sum += vf_sum(total);
+    if (vf_any_above(high, vf_set1(x->top[row] + ATTENTION_HEADROOM)))
+        raise_top(high, &x->top[row], sum, x->o + row * b->dim, b->dim);
+    const vf top = vf_set1(x->top[row]);
+    vf total = vf_load(sum);
+    for (size_t j = 0; j < n_keys; j += WN_NR) {
+        vf p0 = vf_exp2(vf_sub(vf_load(s + j), top), pairs ? 3 : 5);
+        vf p1 = vf_exp2(vf_sub(vf_load(s + j + WN_LANES), top), pairs ? 3 : 5);
+        total = vf_add(total, vf_add(p0, p1));
+        if (b->scaled) {
+            p0 = vf_mul(p0, vf_load(x->v_scale + j));
+            p1 = vf_mul(p1, vf_load(x->v_scale + j + WN_LANES));
+        }
+        store_p(s, j, p0, p1, pairs);
+    }
+    vf_store(sum, total);
+}
+
+/* Keys of the block that rows up to `position` need, whole tiles. */
+WN_INLINE size_t keys_needed(const attention_block *b, size_t position)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->n_pages; i++) {
+        const wn_attention_page *p = &b->pages[i];
+        if (p->in_tail && p->position > position)
+            break;
+        uint64_t seen = p->held;
+        if (p->in_tail)
+            seen &= wn_bits_below(position - p->position + 1);
+        if (seen)
+            n = i * WN_KV_SLOTS + 64 - (size_t)__builtin_clzll(seen);
+    }
+    return (n + WN_NR - 1) / WN_NR * WN_NR;
 }
 
 /* Rows i0 .. i0 + n of the call against the current block of keys. */
-static void attend_strip(const attention_block *b, size_t i0, size_t n)
+WN_INLINE void attend_strip(const attention_block *b, size_t i0, size_t n, const bool pairs)
 {
-    const wn_attention_args *a = b->args;
-    attention_scratch *s = b->scratch;
-    const size_t last = visible_keys(a, (b->row0 + i0 + n - 1) / b->group);
-    if (last <= b->key0)
+    attention_scratch *x = b->scratch;
+    const size_t n_keys = keys_needed(b, x->position[i0 + n - 1]);
+    if (n_keys == 0)
         return;
-    const size_t n_keys = wn_size_min(last - b->key0, b->n_keys);
-    multiply_rows(s->q + i0 * a->head_dim, a->head_dim, s->kt, ATTENTION_KEYS, a->head_dim, n_keys,
-                  s->s, ATTENTION_KEYS, false, n);
+    attention_product(x->q + i0 * b->q_words, b->q_words, x->kt, ATTENTION_KEYS, b->q_words, n_keys,
+                      x->s, ATTENTION_KEYS, false, pairs, n);
     for (size_t i = 0; i < n; i++) {
-        const size_t seen = visible_keys(a, (b->row0 + i0 + i) / b->group);
-        const size_t valid = seen <= b->key0 ? 0 : wn_size_min(seen - b->key0, n_keys);
-        softmax_row(s->s + i * ATTENTION_KEYS, valid, (n_keys + WN_LANES - 1) / WN_LANES * WN_LANES,
-                    &s->top[i0 + i], &s->sum[i0 + i], s->o + (i0 + i) * b->dim, b->dim);
+        uint64_t visible[ATTENTION_PAGES] = {0};
+        for (size_t p = 0; p < b->n_pages; p++)
+            visible[p] = wn_attention_visible(b->args, &b->pages[p], x->position[i0 + i]);
+        softmax_row(b, i0 + i, visible, x->s + i * ATTENTION_KEYS, n_keys, pairs);
     }
-    multiply_rows(s->s, ATTENTION_KEYS, b->v, b->v_stride, n_keys, b->dim, s->o + i0 * b->dim,
-                  b->dim, true, n);
+    attention_product(x->s, ATTENTION_KEYS, x->v, b->dim, pairs ? n_keys / 2 : n_keys, b->dim,
+                      x->o + i0 * b->dim, b->dim, true, pairs, n);
 }
 
-static void simd_attention(const wn_attention_args *a, size_t kv, size_t row0, size_t n_rows,
-                           void *scratch)
+static void store_rows(const attention_block *b)
+{
+    const attention_scratch *x = b->scratch;
+    const size_t d = b->head_dim;
+    for (size_t i = 0; i < b->span->n_rows; i++) {
+        const float *o = x->o + i * b->dim;
+        const float total = vf_sum(vf_load(x->sum + i * WN_LANES));
+        float *partial = b->span->partial;
+        if (partial) {
+            partial += i * (d + 2);
+            memcpy(partial, o, d * sizeof *o);
+            partial[d] = x->top[i];
+            partial[d + 1] = total;
+            continue;
+        }
+        const float inverse = total == 0 ? 0.0f : 1.0f / total;
+        float *out = b->args->out + row_offset(b, i, b->args->out_stride);
+        for (size_t j = 0; j < d; j++)
+            out[j] = o[j] * inverse;
+    }
+}
+
+WN_INLINE void attend_span(attention_block *b, const bool pairs)
+{
+    const wn_attention_span *span = b->span;
+    load_queries(b, pairs);
+    for (size_t at = 0; at < span->n_pages; at += ATTENTION_PAGES) {
+        b->n_pages = wn_size_min(span->n_pages - at, ATTENTION_PAGES);
+        for (size_t i = 0; i < b->n_pages; i++) {
+            b->pages[i] = wn_attention_page_at(b->args, span->kv, span->page0 + at + i);
+            load_page(b, i, pairs);
+        }
+        for (size_t i = 0; i < span->n_rows; i += WN_MR)
+            attend_strip(b, i, wn_size_min(span->n_rows - i, WN_MR), pairs);
+    }
+    store_rows(b);
+}
+
+static void simd_attention(const wn_attention_args *a, const wn_attention_span *span, void *scratch)
 {
     attention_block b = {
         .args = a,
+        .span = span,
         .scratch = scratch,
-        .kv = kv,
-        .row0 = row0,
-        .n_rows = n_rows,
         .group = a->n_heads / a->n_kv_heads,
-        .dim = (a->head_dim + WN_NR - 1) / WN_NR * WN_NR,
+        .head_dim = a->layout->head_dim,
+        .dim = (a->layout->head_dim + WN_NR - 1) / WN_NR * WN_NR,
+        .scaled = a->layout->format == WN_KV_INT8,
     };
-    load_queries(&b);
-    const size_t limit = visible_keys(a, (row0 + n_rows - 1) / b.group);
-    for (b.key0 = 0; b.key0 < limit; b.key0 += ATTENTION_KEYS) {
-        b.n_keys = wn_size_min(limit - b.key0, ATTENTION_KEYS);
-        load_keys(&b);
-        for (size_t i = 0; i < n_rows; i += WN_MR)
-            attend_strip(&b, i, wn_size_min(n_rows - i, WN_MR));
+#ifdef __AVX512BF16__
+    if (a->layout->format != WN_KV_F32) {
+        b.q_words = (b.head_dim + 1) / 2;
+        attend_span(&b, true);
+        return;
     }
-    for (size_t i = 0; i < n_rows; i++) {
-        const float inverse = b.scratch->sum[i] == 0 ? 0.0f : 1.0f / b.scratch->sum[i];
-        float *out = a->out + row_offset(&b, i, a->out_stride);
-        for (size_t d = 0; d < a->head_dim; d++)
-            out[d] = b.scratch->o[i * b.dim + d] * inverse;
-    }
+#endif
+    b.q_words = b.head_dim;
+    attend_span(&b, false);
 }
 
 #endif

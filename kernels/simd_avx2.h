@@ -99,6 +99,22 @@ static inline float vf_top(vf a)
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
+/* Lane i: bit i of `bits` ? yes : no. */
+static inline vf vf_choose(unsigned bits, vf yes, vf no)
+{
+    const vi lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const vi set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32((int)bits), lane), lane);
+    return _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(set));
+}
+static inline int vf_any_above(vf a, vf limit)
+{
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, limit, _CMP_GT_OQ)) != 0;
+}
+/* The low 8 bits of the representation as the exponent of a float. */
+static inline vf vf_exponent(vf a)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 23));
+}
 /* 2^n for whole n in -127 .. 127; -127 gives 0. */
 static inline vf vf_pow2(vf n)
 {

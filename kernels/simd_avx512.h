@@ -98,6 +98,20 @@ static inline float vf_top(vf a)
 {
     return _mm512_reduce_max_ps(a);
 }
+/* Lane i: bit i of `bits` ? yes : no. */
+static inline vf vf_choose(unsigned bits, vf yes, vf no)
+{
+    return _mm512_mask_blend_ps((__mmask16)bits, no, yes);
+}
+static inline int vf_any_above(vf a, vf limit)
+{
+    return _mm512_cmp_ps_mask(a, limit, _CMP_GT_OQ) != 0;
+}
+/* The low 8 bits of the representation as the exponent of a float. */
+static inline vf vf_exponent(vf a)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a), 23));
+}
 /* 2^n for whole n in -127 .. 127; -127 gives 0. */
 static inline vf vf_pow2(vf n)
 {

@@ -22,6 +22,30 @@ WN_INLINE vf vf_exp(vf x)
     return vf_mul(vf_add(p, vf_set1(1.0f)), vf_pow2(n));
 }
 
+/* 2^x for x <= 127, by a minimax polynomial of degree 5 (relative error 8e-8) or 3 (8e-5: less than
+ * the rounding to bf16) on x - round(x). Below -126.5 exactly 0, -infinity included. Adding 1.5 *
+ * 2^23 leaves the rounded x in the low bits of the sum, and 127 more its exponent. */
+WN_INLINE vf vf_exp2(vf x, const int degree)
+{
+    const vf magic = vf_set1(12582912.0f + 127.0f);
+    x = vf_max(x, vf_set1(-127.0f));
+    const vf t = vf_add(x, magic);
+    const vf r = vf_sub(x, vf_sub(t, magic));
+    vf p;
+    if (degree == 3) {
+        p = vf_fma(vf_set1(0.0551716691f), r, vf_set1(0.242611122f));
+        p = vf_fma(p, r, vf_set1(0.693260985f));
+        p = vf_fma(p, r, vf_set1(0.999928074f));
+    } else {
+        p = vf_fma(vf_set1(0.0013276472f), r, vf_set1(0.00967554133f));
+        p = vf_fma(p, r, vf_set1(0.0555071327f));
+        p = vf_fma(p, r, vf_set1(0.240221197f));
+        p = vf_fma(p, r, vf_set1(0.693146967f));
+        p = vf_fma(p, r, vf_set1(1.00000007f));
+    }
+    return vf_mul(p, vf_exponent(t));
+}
+
 /* erfc(a) for a >= 0: e^(-a^2) t P(t), t = 1 / (1 + 0.4 a), the form of Abramowitz and
  * Stegun 7.1.26 with a polynomial of degree 8 fitted to the absolute error (5e-10 before rounding).
  */

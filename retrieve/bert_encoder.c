@@ -26,8 +26,11 @@ struct wn_bert_encoder {
     size_t capacity;
     /* Scratch, rows = capacity rounded up to MIN_ROWS. */
     float *x, *qkv, *mixed, *proj, *hidden;
-    float *heads; /* K then V of one sequence: 2 x [n_heads][max_tokens][head_dim] */
-    const float **k_rows, **v_rows;
+    wn_kv_layout layout;
+    uint8_t *pages;        /* K and V of one sequence: [n_heads][n_pages] */
+    const uint8_t **lists; /* each page of them */
+    wn_kv_head *heads;     /* [n_heads], all keys in the log */
+    size_t n_pages;
     double *sum; /* [d], of pooling */
 };
 
@@ -46,17 +49,19 @@ static wn_status alloc_scratch(wn_bert_encoder *e, wn_error *err)
     e->mixed = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
     e->proj = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
     e->hidden = wn_alloc_aligned(64, e->capacity, g->d_ff * sizeof(float));
-    e->heads = wn_alloc_aligned(64, g->max_tokens, 2 * d * sizeof(float));
+    e->layout = wn_kv_layout_of(WN_KV_F32, g->head_dim);
+    e->n_pages = (g->max_tokens + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
+    e->pages = wn_alloc_aligned(64, g->n_heads * e->n_pages, e->layout.page_bytes);
     e->sum = wn_alloc(d, sizeof *e->sum);
-    e->k_rows = wn_alloc(g->n_heads, sizeof *e->k_rows);
-    e->v_rows = wn_alloc(g->n_heads, sizeof *e->v_rows);
-    if (!e->x || !e->qkv || !e->mixed || !e->proj || !e->hidden || !e->heads || !e->sum ||
-        !e->k_rows || !e->v_rows)
+    e->lists = wn_alloc(g->n_heads * e->n_pages, sizeof *e->lists);
+    e->heads = wn_alloc(g->n_heads, sizeof *e->heads);
+    if (!e->x || !e->qkv || !e->mixed || !e->proj || !e->hidden || !e->pages || !e->sum ||
+        !e->lists || !e->heads)
         return wn_error_set(err, WN_NO_MEMORY, "no memory for the encoder's scratch");
-    for (size_t h = 0; h < g->n_heads; h++) {
-        e->k_rows[h] = e->heads + h * g->max_tokens * g->head_dim;
-        e->v_rows[h] = e->k_rows[h] + g->max_tokens * d;
-    }
+    for (size_t i = 0; i < g->n_heads * e->n_pages; i++)
+        e->lists[i] = e->pages + i * e->layout.page_bytes;
+    for (size_t h = 0; h < g->n_heads; h++)
+        e->heads[h].log = e->lists + h * e->n_pages;
     return WN_OK;
 }
 
@@ -82,12 +87,13 @@ void wn_bert_encoder_close(wn_bert_encoder *e)
 {
     if (!e)
         return;
-    float *floats[] = {e->x, e->qkv, e->mixed, e->proj, e->hidden, e->heads};
+    float *floats[] = {e->x, e->qkv, e->mixed, e->proj, e->hidden};
     for (size_t j = 0; j < sizeof floats / sizeof floats[0]; j++)
         free(floats[j]);
     free(e->sum);
-    free(e->k_rows);
-    free(e->v_rows);
+    free(e->pages);
+    free(e->lists);
+    free(e->heads);
     wn_bert_weights_free(&e->weights);
     free(e);
 }
@@ -130,16 +136,17 @@ static void embed_tokens(wn_bert_encoder *e, const int32_t *ids, const size_t *l
     }
 }
 
-/* K and V of one sequence, rows of the packed product, to one block of rows per head. */
+/* K and V of one sequence, rows of the packed product, to the heads' pages. */
 static void split_heads(wn_bert_encoder *e, const float *qkv, size_t len)
 {
     size_t d = e->config.d_model, dh = e->config.head_dim;
     for (size_t h = 0; h < e->config.n_heads; h++) {
-        float *k = e->heads + h * e->config.max_tokens * dh;
-        float *v = k + e->config.max_tokens * d;
+        uint8_t *pages = e->pages + h * e->n_pages * e->layout.page_bytes;
+        e->heads[h].n_log = len;
         for (size_t i = 0; i < len; i++) {
-            memcpy(k + i * dh, qkv + i * 3 * d + d + h * dh, dh * sizeof(float));
-            memcpy(v + i * dh, qkv + i * 3 * d + 2 * d + h * dh, dh * sizeof(float));
+            const float *k = qkv + i * 3 * d + d + h * dh;
+            wn_kv_write(&e->layout, pages + i / WN_KV_SLOTS * e->layout.page_bytes, i % WN_KV_SLOTS,
+                        k, k + d);
         }
     }
 }
@@ -154,12 +161,10 @@ static void attend(wn_bert_encoder *e, const size_t *lens, size_t n)
         wn_attention(e->c, &(wn_attention_args){.q = qkv,
                                                 .m = lens[s],
                                                 .q_stride = 3 * d,
-                                                .k = e->k_rows,
-                                                .v = e->v_rows,
-                                                .n_keys = lens[s],
+                                                .layout = &e->layout,
+                                                .heads = e->heads,
                                                 .n_heads = g->n_heads,
                                                 .n_kv_heads = g->n_heads,
-                                                .head_dim = g->head_dim,
                                                 .scale = 1.0f / sqrtf((float)g->head_dim),
                                                 .out = e->mixed + row * d,
                                                 .out_stride = d});

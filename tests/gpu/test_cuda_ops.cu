@@ -173,6 +173,34 @@ static void test_weights(wn_compute *c)
     }
 }
 
+/* The same keys and values in pages, as the CPU wants them. */
+struct paged_keys {
+    wn_kv_layout layout;
+    std::vector<std::vector<uint8_t>> pages;
+    std::vector<std::vector<const uint8_t *>> lists;
+    std::vector<wn_kv_head> heads;
+
+    paged_keys(const std::vector<const float *> &k, const std::vector<const float *> &v,
+               size_t n_keys, size_t dim)
+        : layout(wn_kv_layout_of(WN_KV_F32, dim)), lists(k.size())
+    {
+        for (size_t h = 0; h < k.size(); h++) {
+            for (size_t i = 0; i < n_keys; i++) {
+                if (i % WN_KV_SLOTS == 0) {
+                    pages.emplace_back(layout.page_bytes);
+                    lists[h].push_back(pages.back().data());
+                }
+                wn_kv_write(&layout, pages.back().data(), i % WN_KV_SLOTS, k[h] + i * dim,
+                            v[h] + i * dim);
+            }
+            wn_kv_head head = {};
+            head.log = lists[h].data();
+            head.n_log = n_keys;
+            heads.push_back(head);
+        }
+    }
+};
+
 static void test_attention(wn_compute *c)
 {
     const size_t heads = 6, kv_heads = 2;
@@ -191,9 +219,17 @@ static void test_attention(wn_compute *c)
             }
             const device_array<const float *> dkp(kp), dvp(vp);
             const float scale = 1.0f / std::sqrt((float)dim);
-            const wn_attention_args a = {q.data(), 1,          heads * dim, hk.data(), hv.data(),
-                                         n_keys,   heads,      kv_heads,    dim,       true,
-                                         scale,    out.data(), heads * dim};
+            const paged_keys pages(hk, hv, n_keys, dim);
+            wn_attention_args a = {};
+            a.q = q.data();
+            a.m = 1;
+            a.q_stride = a.out_stride = heads * dim;
+            a.layout = &pages.layout;
+            a.heads = pages.heads.data();
+            a.n_heads = heads;
+            a.n_kv_heads = kv_heads;
+            a.scale = scale;
+            a.out = out.data();
             wn_attention(c, &a);
             const wn_status s = wn_cuda_attention_decode(
                 dq.p, dkp.p, dvp.p, n_keys, heads, kv_heads, dim, scale, dout.p, nullptr, nullptr);

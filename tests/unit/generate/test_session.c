@@ -163,6 +163,65 @@ static wn_status watch_progress(void *ctx, uint64_t done, uint64_t total)
     return w->n == w->stop_at ? WN_CANCELLED : WN_OK;
 }
 
+static wn_session *open_format(wn_kv_format format, size_t thin)
+{
+    wn_session *s = NULL;
+    wn_session_options o = {.n_chunk = 32, .kv_format = format, .thin = thin};
+    WN_ASSERT_OK(wn_session_open(&s, model, compute, &o, err));
+    return s;
+}
+
+/* Every format: close to f32, and a session that was cut or goes on has the bits of a fresh one. */
+static void test_kv_formats(void **state)
+{
+    (void)state;
+    static const double bounds[] = {[WN_KV_F32] = 0, [WN_KV_BF16] = 0.05, [WN_KV_INT8] = 0.2};
+    float exact[TINY_VOCAB], whole[TINY_VOCAB];
+    wn_session *s = open_format(WN_KV_AUTO, 0);
+    append(s, ids, 150);
+    memcpy(exact, wn_session_logits(s), sizeof exact);
+    wn_session_close(s);
+    for (wn_kv_format f = WN_KV_F32; f <= WN_KV_INT8; f++) {
+        s = open_format(f, 0);
+        append(s, ids, 150);
+        memcpy(whole, wn_session_logits(s), sizeof whole);
+        const double error = distance(exact, whole);
+        assert_true(error <= bounds[f] && (f == WN_KV_F32 || error > 0));
+        assert_int_equal(wn_session_truncate(s, 64), 64);
+        append(s, ids + 64, 32);
+        append(s, ids + 96, 54);
+        assert_same_bits(whole, wn_session_logits(s));
+        wn_session_close(s);
+    }
+}
+
+/* Pages come with the tokens and go with them. */
+static void test_kv_bytes(void **state)
+{
+    (void)state;
+    const size_t lists = TINY_LAYERS * TINY_KV;
+    const size_t page = lists * 64 * 2 * TINY_HEAD * sizeof(float);
+    const size_t pointer = lists * sizeof(void *);
+    wn_session *s = open_session(0, 32);
+    assert_int_equal(wn_session_kv_bytes(s), 0);
+    append(s, ids, 1);
+    assert_int_equal(wn_session_kv_bytes(s), page + pointer);
+    append(s, ids, 63);
+    assert_int_equal(wn_session_kv_bytes(s), page + pointer);
+    append(s, ids, 90);
+    assert_int_equal(wn_session_kv_bytes(s), 3 * (page + pointer));
+    wn_session_truncate(s, 128);
+    assert_int_equal(wn_session_kv_bytes(s), 2 * (page + pointer));
+    wn_session_truncate(s, 0);
+    assert_int_equal(wn_session_kv_bytes(s), 0);
+    wn_session_close(s);
+    s = open_format(WN_KV_INT8, 0);
+    append(s, ids, 64);
+    assert_int_equal(wn_session_kv_bytes(s),
+                     lists * (64 * 2 * TINY_HEAD + 64 * 2 * sizeof(float)) + pointer);
+    wn_session_close(s);
+}
+
 static void test_progress_and_cancel(void **state)
 {
     (void)state;
@@ -202,7 +261,6 @@ static void test_options(void **state)
     wn_session_close(s);
     s = open_session(50, 0);
     assert_int_equal(wn_session_capacity(s), 50);
-    assert_int_equal(wn_session_kv_bytes(s), 2 * TINY_LAYERS * TINY_KV * 50 * TINY_HEAD * 4);
     wn_session_close(s);
     wn_session_close(NULL);
 }
@@ -240,6 +298,8 @@ int main(void)
         cmocka_unit_test(test_chunks_are_on_a_fixed_grid),
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_refusals_change_nothing),
+        cmocka_unit_test(test_kv_formats),
+        cmocka_unit_test(test_kv_bytes),
         cmocka_unit_test(test_progress_and_cancel),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_token_path_does_not_allocate),

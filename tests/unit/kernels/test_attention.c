@@ -1,183 +1,191 @@
-/* Attention of every instruction set against a direct computation in double; decode equals prefill.
- */
-#include "tests/unit/kernels/kernel_cases.h"
+/* Attention of every instruction set and KV format against its definition in double: the mask of
+ * every query and key is written out, K and V are what the pages say. Slots that are in no list
+ * hold NaN. */
+#include "tests/unit/kernels/attention_case.h"
 
-enum { MAX_KV_HEADS = 12 };
+static const wn_kv_format formats[] = {WN_KV_F32, WN_KV_BF16, WN_KV_INT8};
+#define N_FORMATS (sizeof formats / sizeof *formats)
 
-typedef struct attention_case {
-    size_t m, n_keys, n_heads, n_kv_heads, head_dim;
-    bool causal;
-} attention_case;
-
-typedef struct attention_data {
-    wn_attention_args args;
-    float *q, *out, *keys[MAX_KV_HEADS], *values[MAX_KV_HEADS];
-} attention_data;
-
-/* q and out rows have a gap after the heads, as in a fused QKV projection. */
-static attention_data make_data(const attention_case *k, float q_size)
+static void expect_head(const attention_data *d, size_t t, size_t head, bool bf16, double *out)
 {
-    attention_data d = {0};
-    const size_t stride = k->n_heads * k->head_dim + 3;
-    d.q = case_floats(k->m * stride);
-    for (size_t i = 0; i < k->m * stride; i++)
-        d.q[i] *= q_size;
-    d.out = case_floats(k->m * stride);
-    for (size_t h = 0; h < k->n_kv_heads; h++) {
-        d.keys[h] = case_floats(k->n_keys * k->head_dim);
-        d.values[h] = case_floats(k->n_keys * k->head_dim);
+    const attention_case *k = &d->shape;
+    const size_t kv = head / (k->n_heads / k->n_kv_heads), dim = k->head_dim;
+    double total = 0, top = -INFINITY;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1)
+            for (size_t i = 0; i < dim; i++)
+                out[i] = 0;
+        for (size_t j = 0; j < d->n_keys[kv]; j++) {
+            if (!case_sees(d, kv, t, j))
+                continue;
+            const float *key = d->k[kv] + j * dim, *value = d->v[kv] + j * dim;
+            const double s = case_score(d, t, head, key, bf16);
+            if (pass == 0) {
+                top = fmax(top, s);
+                continue;
+            }
+            const double p = exp2(s - top);
+            total += p;
+            for (size_t i = 0; i < dim; i++)
+                out[i] += p * (double)value[i];
+        }
     }
-    d.args = (wn_attention_args){.q = d.q,
-                                 .m = k->m,
-                                 .q_stride = stride,
-                                 .n_keys = k->n_keys,
-                                 .n_heads = k->n_heads,
-                                 .n_kv_heads = k->n_kv_heads,
-                                 .head_dim = k->head_dim,
-                                 .causal = k->causal,
-                                 .scale = 1.0f / sqrtf((float)k->head_dim),
-                                 .out = d.out,
-                                 .out_stride = stride};
-    return d;
+    for (size_t i = 0; i < dim; i++)
+        out[i] = total == 0 ? 0 : out[i] / total;
 }
 
-static void run_attention(wn_compute *c, attention_data *d)
+static void check_case(wn_compute *c, const attention_case *k, wn_kv_format format, float q_size)
 {
-    d->args.k = (const float *const *)d->keys;
-    d->args.v = (const float *const *)d->values;
+    attention_data *d = case_attention(k, format, q_size);
+    /* Products of bf16 pairs: P is rounded by 2^-8 of itself, and |v| <= 1. */
+    const char *isa = wn_compute_isa(c);
+    const bool bf16 = format != WN_KV_F32 && (!strcmp(isa, "avx512bf16") || !strcmp(isa, "amx"));
+    const double tolerance = bf16 ? 4e-3 : 2e-6 * (1 + (double)q_size);
+    const float gap = k->m ? d->out[k->n_heads * k->head_dim] : 0;
     wn_attention(c, &d->args);
-}
-
-static void free_data(attention_data *d)
-{
-    for (size_t h = 0; h < MAX_KV_HEADS; h++) {
-        free(d->keys[h]);
-        free(d->values[h]);
-    }
-    free(d->q);
-    free(d->out);
-}
-
-static void expect_head(const attention_data *d, size_t t, size_t head, double *out)
-{
-    const wn_attention_args *a = &d->args;
-    const size_t kv = head / (a->n_heads / a->n_kv_heads), dim = a->head_dim;
-    const size_t seen = a->causal ? a->n_keys - a->m + t + 1 : a->n_keys;
-    const float *q = a->q + t * a->q_stride + head * dim;
-    double total = 0;
-    for (size_t i = 0; i < dim; i++)
-        out[i] = 0;
-    for (size_t j = 0; j < seen; j++) {
-        double score = 0;
-        for (size_t i = 0; i < dim; i++)
-            score += (double)q[i] * (double)d->keys[kv][j * dim + i];
-        const double p = exp(score * (double)a->scale); /* the cases keep this in range */
-        total += p;
-        for (size_t i = 0; i < dim; i++)
-            out[i] += p * (double)d->values[kv][j * dim + i];
-    }
-    for (size_t i = 0; i < dim; i++)
-        out[i] /= total;
-}
-
-static void check_case(wn_compute *c, const attention_case *k, float q_size)
-{
-    attention_data d = make_data(k, q_size);
-    const float gap = k->m ? d.out[k->n_heads * k->head_dim] : 0;
-    run_attention(c, &d);
     if (k->m)
-        assert_true(d.out[k->n_heads * k->head_dim] == gap);
+        assert_true(d->out[k->n_heads * k->head_dim] == gap);
     for (size_t t = 0; t < k->m; t++)
         for (size_t h = 0; h < k->n_heads; h++) {
             double expected[256];
             char what[256];
-            snprintf(
-                what, sizeof what, "%s m=%zu keys=%zu heads=%zu/%zu dim=%zu token %zu head %zu",
-                wn_compute_isa(c), k->m, k->n_keys, k->n_heads, k->n_kv_heads, k->head_dim, t, h);
-            expect_head(&d, t, h, expected);
+            snprintf(what, sizeof what,
+                     "%s %s m=%zu log=%zu tail=%zu+%zu window=%zu heads=%zu/%zu dim=%zu token %zu "
+                     "head %zu",
+                     wn_compute_isa(c), wn_kv_format_name(format), k->m, k->n_log, k->tail_first,
+                     k->n_tail, k->window, k->n_heads, k->n_kv_heads, k->head_dim, t, h);
+            expect_head(d, t, h, bf16, expected);
             for (size_t i = 0; i < k->head_dim; i++)
-                case_close((float)expected[i], d.out[t * d.args.out_stride + h * k->head_dim + i],
-                           2e-6 * (1 + (double)q_size), what, i);
+                case_close((float)expected[i], d->out[t * d->args.out_stride + h * k->head_dim + i],
+                           tolerance, what, i);
         }
-    free_data(&d);
+    case_attention_free(d);
 }
+
+#define DENSE SIZE_MAX
+static const attention_case cases[] = {
+    /* m, n_log, tail_first, n_tail, window, n_heads, n_kv_heads, head_dim */
+    {0, 0, 0, 5, DENSE, 2, 1, 16},
+    {1, 0, 0, 1, DENSE, 1, 1, 64},
+    {31, 0, 0, 31, DENSE, 2, 2, 32},
+    {33, 0, 0, 33, DENSE, 6, 2, 64},
+    {1, 0, 0, 128, DENSE, 12, 2, 128},
+    {1, 0, 0, 129, DENSE, 9, 3, 64},
+    {1, 0, 0, 300, DENSE, 4, 4, 64},
+    {2, 0, 0, 127, DENSE, 9, 3, 64},
+    {5, 0, 0, 260, DENSE, 12, 2, 128},
+    {40, 0, 0, 170, DENSE, 9, 3, 64},
+    {130, 0, 0, 130, DENSE, 3, 1, 64},
+    {7, 0, 0, 129, DENSE, 4, 2, 80},
+    {3, 0, 0, 3, DENSE, 1, 1, 1},
+    {17, 0, 0, 31, DENSE, 5, 1, 33},
+    {4, 0, 0, 256, DENSE, 8, 1, 256},
+    {1, 0, 0, 1000, DENSE, 6, 2, 80},
+    {70, 0, 0, 200, DENSE, 24, 2, 64},
+    {1, 0, 0, 700, DENSE, 2, 1, 33},
+    /* no tail: everyone sees everything */
+    {1, 1, 0, 0, DENSE, 3, 1, 64},
+    {33, 33, 0, 0, DENSE, 12, 12, 32},
+    {9, 140, 0, 0, DENSE, 2, 1, 20},
+    {257, 257, 0, 0, DENSE, 2, 1, 64},
+    {3, 0, 0, 0, DENSE, 2, 1, 40},
+    {1, 0, 0, 0, DENSE, 2, 2, 40},
+    /* log and tail; the log of head h has n_log + 7 h keys */
+    {1, 1, 900, 256, 255, 4, 2, 64},
+    {1, 63, 900, 256, 255, 6, 2, 64},
+    {1, 64, 960, 257, 256, 6, 2, 64},
+    {1, 65, 1000, 300, 256, 9, 3, 64},
+    {20, 0, 37, 90, 60, 4, 2, 64},
+    {20, 1, 63, 90, 70, 4, 2, 80},
+    {20, 63, 64, 90, 10, 4, 2, 128},
+    {70, 64, 65, 90, 10, 4, 2, 64},
+    {64, 65, 127, 320, 256, 9, 3, 64},
+    {90, 200, 1023, 346, 256, 3, 3, 33},
+    {3, 130, 5000, 67, 64, 12, 2, 128},
+    {2, 700, 5000, 20, 8, 8, 4, 256},
+    {16, 64, 128, 16, 0, 3, 1, 64},
+    {16, 64, 128, 16, 1, 3, 1, 64},
+};
 
 static void test_against_double(void **state)
 {
     (void)state;
-    static const attention_case cases[] = {
-        {0, 5, 2, 1, 16, true},      {1, 1, 1, 1, 64, true},      {1, 1, 3, 1, 64, false},
-        {31, 31, 2, 2, 32, true},    {33, 33, 6, 2, 64, true},    {1, 128, 12, 2, 128, true},
-        {1, 129, 9, 3, 64, true},    {1, 300, 4, 4, 64, true},    {2, 127, 9, 3, 64, true},
-        {5, 260, 12, 2, 128, true},  {40, 170, 9, 3, 64, true},   {130, 130, 3, 1, 64, true},
-        {33, 33, 12, 12, 32, false}, {7, 129, 4, 2, 80, true},    {9, 140, 2, 1, 20, false},
-        {3, 3, 1, 1, 1, true},       {17, 31, 5, 1, 33, true},    {4, 256, 8, 1, 256, true},
-        {64, 256, 4, 2, 64, true},   {257, 257, 2, 1, 64, false},
-    };
     for (size_t i = 0; i < N_ISAS; i++) {
         wn_compute *c = case_compute(all_isas[i], 2);
         if (!c)
             continue;
-        for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-            check_case(c, &cases[k], 1.0f);
-            check_case(c, &cases[k], 20.0f); /* a peaked softmax: the running maximum moves */
+        for (size_t k = 0; k < sizeof cases / sizeof *cases * N_FORMATS; k++) {
+            check_case(c, &cases[k / N_FORMATS], formats[k % N_FORMATS], 1.0f);
+            /* A peaked softmax: the running maximum moves. */
+            check_case(c, &cases[k / N_FORMATS], formats[k % N_FORMATS], 20.0f);
         }
         wn_compute_close(c);
     }
 }
 
-static void test_no_keys(void **state)
+/* The window's edge, alone: key k is evicted, and only the query at k + window + 1 misses it. */
+static void test_window_boundary(void **state)
 {
     (void)state;
-    static const attention_case k = {
-        .m = 3, .n_keys = 0, .n_heads = 2, .n_kv_heads = 1, .head_dim = 40, .causal = false};
+    static const attention_case k = {.m = 4,
+                                     .n_log = 2,
+                                     .tail_first = 60,
+                                     .n_tail = 40,
+                                     .window = 38,
+                                     .n_heads = 1,
+                                     .n_kv_heads = 1,
+                                     .head_dim = 16};
     for (size_t i = 0; i < N_ISAS; i++) {
-        wn_compute *c = case_compute(all_isas[i], 2);
+        wn_compute *c = case_compute(all_isas[i], 1);
         if (!c)
             continue;
-        attention_data d = make_data(&k, 1.0f);
-        run_attention(c, &d);
+        attention_data *d = case_attention(&k, WN_KV_F32, 1.0f);
+        memset(d->evicted[0], 0, d->n_tail_pages * sizeof **d->evicted);
+        float kept[4][16];
+        wn_attention(c, &d->args);
         for (size_t t = 0; t < k.m; t++)
-            for (size_t j = 0; j < k.n_heads * k.head_dim; j++)
-                assert_true(d.out[t * d.args.out_stride + j] == 0);
-        free_data(&d);
+            memcpy(kept[t], d->out + t * d->args.out_stride, sizeof kept[t]);
+        d->evicted[0][0] = (uint64_t)1 << 60; /* position 60: distances 36 .. 39 */
+        wn_attention(c, &d->args);
+        for (size_t t = 0; t < k.m; t++) {
+            const bool same = !memcmp(kept[t], d->out + t * d->args.out_stride, sizeof kept[t]);
+            assert_int_equal(same, t < 3);
+        }
+        case_attention_free(d);
         wn_compute_close(c);
     }
 }
 
-/* Token by token, as decode does, gives the bits of one call; so do two threads. */
+/* Two threads and a second run give the bits of one. */
 static void test_same_bits(void **state)
 {
     (void)state;
-    static const attention_case whole = {
-        .m = 150, .n_keys = 290, .n_heads = 6, .n_kv_heads = 2, .head_dim = 64, .causal = true};
-    for (size_t i = 0; i < N_ISAS; i++) {
-        wn_compute *one = case_compute(all_isas[i], 1), *two = case_compute(all_isas[i], 2);
+    static const attention_case shapes[] = {
+        {150, 70, 100, 290, 200, 6, 2, 64},
+        {1, 3000, 5000, 257, 256, 9, 3, 64},
+        {1, 0, 0, 5000, DENSE, 12, 2, 128},
+    };
+    for (size_t i = 0; i < N_ISAS * 3 * N_FORMATS; i++) {
+        const char *isa = all_isas[i / (3 * N_FORMATS)];
+        wn_compute *one = case_compute(isa, 1), *two = case_compute(isa, 2);
         if (!one || !two)
             continue;
-        attention_data d = make_data(&whole, 3.0f);
-        const size_t n = whole.m * d.args.out_stride;
+        attention_data *d =
+            case_attention(&shapes[i / N_FORMATS % 3], formats[i % N_FORMATS], 3.0f);
+        const size_t n = d->shape.m * d->args.out_stride;
         float *all = wn_alloc(n, sizeof *all);
         assert_non_null(all);
-        memcpy(all, d.out, n * sizeof *all); /* the gaps */
-        d.args.out = all;
-        run_attention(one, &d);
+        memcpy(all, d->out, n * sizeof *all); /* the gaps */
+        d->args.out = all;
+        wn_attention(one, &d->args);
         for (int run = 0; run < 2; run++) {
-            d.args.out = d.out;
-            run_attention(two, &d);
-            assert_memory_equal(d.out, all, n * sizeof *all);
+            memset(d->out, 0, d->shape.n_heads * d->shape.head_dim * sizeof *all);
+            d->args.out = d->out;
+            wn_attention(two, &d->args);
+            assert_memory_equal(d->out, all, n * sizeof *all);
         }
-        for (size_t t = 0; t < whole.m; t++) {
-            attention_data token = d;
-            token.args.q = d.q + t * d.args.q_stride;
-            token.args.out = d.out + t * d.args.out_stride;
-            token.args.m = 1;
-            token.args.n_keys = whole.n_keys - whole.m + t + 1;
-            run_attention(two, &token);
-        }
-        assert_memory_equal(d.out, all, n * sizeof *all);
         free(all);
-        free_data(&d);
+        case_attention_free(d);
         wn_compute_close(one);
         wn_compute_close(two);
     }
@@ -188,27 +196,29 @@ static void test_extreme_scores(void **state)
 {
     (void)state;
     static const attention_case k = {
-        .m = 2, .n_keys = 140, .n_heads = 1, .n_kv_heads = 1, .head_dim = 16, .causal = false};
+        .m = 2, .n_log = 140, .n_heads = 1, .n_kv_heads = 1, .head_dim = 16};
     for (size_t i = 0; i < N_ISAS; i++) {
         wn_compute *c = case_compute(all_isas[i], 1);
         if (!c)
             continue;
-        attention_data d = make_data(&k, 1.0f);
+        attention_data *d = case_attention(&k, WN_KV_F32, 1.0f);
         for (size_t j = 0; j < k.head_dim; j++) {
-            d.q[j] = 1e4f;                /* token 0: one key towers over the others */
-            d.q[d.args.q_stride + j] = 0; /* token 1: all keys alike */
-            for (size_t r = 0; r < k.n_keys; r++)
-                d.keys[0][r * k.head_dim + j] = r == 77 ? 1.0f : -1.0f;
+            d->q[j] = 1e4f;                 /* token 0: one key towers over the others */
+            d->q[d->args.q_stride + j] = 0; /* token 1: all keys alike */
+            for (size_t r = 0; r < k.n_log; r++)
+                d->k[0][r * k.head_dim + j] = r == 77 ? 1.0f : -1.0f;
         }
-        run_attention(c, &d);
+        for (size_t r = 0; r < k.n_log; r++)
+            case_write(d, 0, r);
+        wn_attention(c, &d->args);
         for (size_t j = 0; j < k.head_dim; j++) {
             double mean = 0;
-            for (size_t r = 0; r < k.n_keys; r++)
-                mean += (double)d.values[0][r * k.head_dim + j] / (double)k.n_keys;
-            case_close(d.values[0][77 * k.head_dim + j], d.out[j], 0, "one key", j);
-            case_close((float)mean, d.out[d.args.out_stride + j], 1e-6, "all keys", j);
+            for (size_t r = 0; r < k.n_log; r++)
+                mean += (double)d->v[0][r * k.head_dim + j] / (double)k.n_log;
+            case_close(d->v[0][77 * k.head_dim + j], d->out[j], 2e-7, "one key", j);
+            case_close((float)mean, d->out[d->args.out_stride + j], 1e-6, "all keys", j);
         }
-        free_data(&d);
+        case_attention_free(d);
         wn_compute_close(c);
     }
 }
@@ -217,7 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_double),
-        cmocka_unit_test(test_no_keys),
+        cmocka_unit_test(test_window_boundary),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_extreme_scores),
     };

@@ -1,0 +1,209 @@
+/* What attention copies before it multiplies: query rows, and pages of K and V. */
+#ifndef WN_KERNELS_SIMD_ATTENTION_LOAD_H
+#define WN_KERNELS_SIMD_ATTENTION_LOAD_H
+
+#include "kernels/simd_gemm.h"
+#include "kernels/simd_math.h"
+#ifdef WN_LANES
+
+#include <math.h>
+
+#include "kernels/attention_pages.h"
+#include "kernels/compute_internal.h"
+
+enum {
+    ATTENTION_PAGES = 2, /* per block of keys */
+    ATTENTION_KEYS = ATTENTION_PAGES * WN_KV_SLOTS,
+    ATTENTION_ROWS = 192 / WN_MR * WN_MR, /* query rows per call */
+    ATTENTION_DIM = WN_ATTENTION_MAX_HEAD_DIM,
+};
+
+/* Scratch of one call. A word is an f32 or, in products of pairs, two bf16 that follow each other
+ * along the summed dimension; `dim` is head_dim rounded up to NR. */
+typedef struct attention_scratch {
+    float q[ATTENTION_ROWS * ATTENTION_DIM];  /* [rows][q_words], times scale and log2(e) */
+    float o[ATTENTION_ROWS * ATTENTION_DIM];  /* [rows][dim] */
+    float kt[ATTENTION_DIM * ATTENTION_KEYS]; /* [q_words][KEYS] */
+    float v[ATTENTION_KEYS * ATTENTION_DIM];  /* [KEYS, or half as many words][dim] */
+    float wide[WN_KV_SLOTS * ATTENTION_DIM];  /* [slots][head_dim]: K of a page as f32 */
+    float s[WN_MR * ATTENTION_KEYS];          /* [MR][KEYS]: S, then P */
+    float k_scale[ATTENTION_KEYS], v_scale[ATTENTION_KEYS];
+    float sum[ATTENTION_ROWS * WN_LANES], top[ATTENTION_ROWS];
+    size_t position[ATTENTION_ROWS];
+} attention_scratch;
+
+typedef struct attention_block {
+    const wn_attention_args *args;
+    const wn_attention_span *span;
+    attention_scratch *scratch;
+    size_t group, head_dim, dim, q_words;
+    bool scaled;
+    size_t n_pages; /* of the current block of keys */
+    wn_attention_page pages[ATTENTION_PAGES];
+} attention_block;
+
+WN_INLINE size_t row_offset(const attention_block *b, size_t i, size_t stride)
+{
+    const size_t row = b->span->row0 + i;
+    return row / b->group * stride + (b->span->kv * b->group + row % b->group) * b->head_dim;
+}
+
+#ifdef __AVX512BF16__
+/* n <= 32 elements of a row as bf16, the rest 0. */
+WN_INLINE vf load_pairs(wn_kv_format format, const uint8_t *row, size_t n)
+{
+    const __mmask32 mask = (__mmask32)(n >= 32 ? ~0u : (1u << n) - 1u);
+    if (format == WN_KV_BF16)
+        return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, row));
+    const __m256i bytes = _mm256_maskz_loadu_epi8(mask, row);
+    const __m512i low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(bytes));
+    const __m512i high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256(bytes, 1));
+    return (vf)_mm512_cvtne2ps_pbh(_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low));
+}
+
+/* kt of slots [64] from key0 on. */
+static void load_key_pairs(const attention_block *b, const uint8_t *rows, size_t key0)
+{
+    const wn_kv_layout *l = b->args->layout;
+    const size_t element = l->row_bytes / b->head_dim;
+    for (size_t d = 0; d < b->head_dim; d += 32)
+        for (size_t j = 0; j < WN_KV_SLOTS; j += 16) {
+            vf r[16];
+            WN_UNROLL
+            for (size_t i = 0; i < 16; i++)
+                r[i] = load_pairs(l->format, rows + (j + i) * l->row_bytes + d * element,
+                                  b->head_dim - d);
+            vf_transpose(r);
+            const size_t words = wn_size_min((b->head_dim - d + 1) / 2, 16);
+            float *kt = b->scratch->kt + d / 2 * ATTENTION_KEYS + key0 + j;
+            for (size_t i = 0; i < words; i++)
+                vf_store(kt + i * ATTENTION_KEYS, r[i]);
+        }
+}
+
+/* v of slots [64] from key0 on: rows of pairs of keys. */
+static void load_value_pairs(const attention_block *b, const uint8_t *rows, uint64_t held,
+                             size_t key0)
+{
+    static const uint16_t order[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
+                                       37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
+                                       11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+    const wn_kv_layout *l = b->args->layout;
+    const size_t element = l->row_bytes / b->head_dim;
+    const vi low = vi_load(order), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+    for (size_t j = 0; j < WN_KV_SLOTS; j += 2)
+        for (size_t d = 0; d < b->dim; d += 32) {
+            const size_t n = d < b->head_dim ? b->head_dim - d : 0;
+            const uint8_t *row = rows + j * l->row_bytes + d * element;
+            const vi r0 = _mm512_castps_si512(load_pairs(l->format, row, held >> j & 1 ? n : 0));
+            const vi r1 = _mm512_castps_si512(
+                load_pairs(l->format, row + l->row_bytes, held >> j >> 1 & 1 ? n : 0));
+            float *v = b->scratch->v + (key0 + j) / 2 * b->dim + d;
+            vi_store(v, _mm512_permutex2var_epi16(r0, low, r1));
+            vi_store(v + 16, _mm512_permutex2var_epi16(r0, high, r1));
+        }
+}
+#endif
+
+/* A row as f32, without its scale. */
+WN_INLINE void widen_row(wn_kv_format format, const uint8_t *row, size_t n, float *x)
+{
+    if (format == WN_KV_F32) {
+        memcpy(x, row, n * sizeof *x);
+        return;
+    }
+    size_t i = 0;
+    for (; i + WN_LANES <= n; i += WN_LANES)
+        vf_store(x + i,
+                 format == WN_KV_BF16 ? vf_load_bf16(row + 2 * i) : vi_to_f32(vi_load_i8(row + i)));
+    for (; i < n; i++)
+        x[i] =
+            format == WN_KV_BF16 ? wn_bf16_to_f32(wn_load_u16(row + 2 * i)) : (float)(int8_t)row[i];
+}
+
+static void load_keys(const attention_block *b, const uint8_t *rows, size_t key0)
+{
+    const wn_kv_layout *l = b->args->layout;
+    const size_t d = b->head_dim;
+    float *wide = b->scratch->wide;
+    for (size_t j = 0; j < WN_KV_SLOTS; j++)
+        widen_row(l->format, rows + j * l->row_bytes, d, wide + j * d);
+    for (size_t j = 0; j < WN_KV_SLOTS; j += WN_LANES)
+        for (size_t i = 0; i < d; i += WN_LANES)
+            transpose_block(wide + j * d + i, d, WN_LANES, wn_size_min(d - i, WN_LANES),
+                            b->scratch->kt + i * ATTENTION_KEYS + key0 + j, ATTENTION_KEYS,
+                            WN_LANES);
+}
+
+static void load_values(const attention_block *b, const uint8_t *rows, uint64_t held, size_t key0)
+{
+    const wn_kv_layout *l = b->args->layout;
+    for (size_t j = 0; j < WN_KV_SLOTS; j++) {
+        float *v = b->scratch->v + (key0 + j) * b->dim;
+        size_t n = 0;
+        if (held >> j & 1) {
+            n = b->head_dim;
+            widen_row(l->format, rows + j * l->row_bytes, n, v);
+        }
+        memset(v + n, 0, (b->dim - n) * sizeof *v);
+    }
+}
+
+/* Page i of the block into kt, v and the scales. V of slots that are not held is 0, so that
+ * whatever lies there has no effect; their scores are masked. */
+WN_INLINE void load_page(const attention_block *b, size_t i, const bool pairs)
+{
+    const wn_kv_layout *l = b->args->layout;
+    const wn_attention_page *p = &b->pages[i];
+    attention_scratch *x = b->scratch;
+    const size_t key0 = i * WN_KV_SLOTS;
+    if (b->scaled) {
+        memcpy(x->k_scale + key0, p->data + l->k_scales_at, WN_KV_SLOTS * sizeof(float));
+        memcpy(x->v_scale + key0, p->data + l->v_scales_at, WN_KV_SLOTS * sizeof(float));
+        for (size_t j = 0; p->held != ~(uint64_t)0 && j < WN_KV_SLOTS; j++)
+            if (!(p->held >> j & 1))
+                x->v_scale[key0 + j] = 0;
+    }
+#ifdef __AVX512BF16__
+    if (pairs) {
+        load_key_pairs(b, p->data, key0);
+        load_value_pairs(b, p->data + l->v_at, p->held, key0);
+        return;
+    }
+#endif
+    (void)pairs;
+    load_keys(b, p->data, key0);
+    load_values(b, p->data + l->v_at, p->held, key0);
+}
+
+WN_INLINE void load_queries(const attention_block *b, const bool pairs)
+{
+    const wn_attention_args *a = b->args;
+    attention_scratch *x = b->scratch;
+    const size_t n_rows = b->span->n_rows, padded = (n_rows + WN_MR - 1) / WN_MR * WN_MR;
+    const float scale = a->scale * 1.44269504f;
+    memset(x->q, 0, padded * b->q_words * sizeof *x->q);
+    memset(x->o, 0, padded * b->dim * sizeof *x->o);
+    memset(x->sum, 0, padded * WN_LANES * sizeof *x->sum);
+    for (size_t i = 0; i < n_rows; i++) {
+        const float *q = a->q + row_offset(b, i, a->q_stride);
+        float *row = x->q + i * b->q_words, scaled[ATTENTION_DIM];
+        for (size_t d = 0; d < b->head_dim; d++)
+            scaled[d] = q[d] * scale;
+#ifdef __AVX512BF16__
+        if (pairs)
+            for (size_t d = 0; d < b->head_dim; d += 16) {
+                const size_t n = wn_size_min(b->head_dim - d, 16);
+                _mm256_mask_storeu_epi16((uint16_t *)(void *)row + d, (__mmask16)((1u << n) - 1u),
+                                         (__m256i)_mm512_cvtneps_pbh(vf_load_n(scaled + d, n)));
+            }
+#endif
+        if (!pairs)
+            memcpy(row, scaled, b->head_dim * sizeof *row);
+        x->top[i] = -1e30f;
+        x->position[i] = wn_attention_position(a, (b->span->row0 + i) / b->group);
+    }
+}
+
+#endif
+#endif
