@@ -131,9 +131,11 @@ static wn_status load_outer(loader *l)
                   &m->embed));
     WN_TRY(
         vector(l, NAMES("output_norm.weight", "model.norm.weight"), NO_LAYER, d, &m->final_norm));
-    if (!m->config.tied_embeddings)
-        return matrix(l, NAMES("output.weight", "lm_head.weight"), NO_LAYER, n, d, &m->output);
     m->output = m->embed;
+    if (!m->config.tied_embeddings)
+        WN_TRY(matrix(l, NAMES("output.weight", "lm_head.weight"), NO_LAYER, n, d, &m->output));
+    /* An error here is in the logits at once, and only evaluation asks for more than a row. */
+    wn_matrix_set_wide_inputs(m->output);
     return WN_OK;
 }
 

@@ -54,6 +54,9 @@ wn_thread_pool *wn_compute_pool(wn_compute *c);
 wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, wn_error *err);
 void wn_matrix_free(wn_matrix *w);
 bool wn_matrix_is_packed(const wn_matrix *w);
+/* Activations keep 12 or 16 bits in products with w, whatever the number of rows. Before its first
+ * product. */
+void wn_matrix_set_wide_inputs(wn_matrix *w);
 size_t wn_matrix_rows(const wn_matrix *w); /* n_out */
 size_t wn_matrix_cols(const wn_matrix *w); /* n_in */
 /* Row i as f32 [n_in] (embedding look-up). */
@@ -64,10 +67,11 @@ void wn_dequantize(wn_dtype type, const void *src, float *dst, size_t n);
 /* Any tensor (norm weights, biases) to a new f32 array of n elements; caller frees. */
 wn_status wn_tensor_to_f32(float **out, const wn_tensor *t, wn_error *err);
 
-/* Packed weights are multiplied in integers: activations are rounded to 16 or 12 bits in blocks of
- * 256 columns (2^-16 or 2^-12 of the block's largest). Plain weights: f32. For
- * more than WN_MATMUL_GEMV_MAX rows bf16 operands where the set has them: plain weights with
- * AVX-512 BF16, all with AMX. Sums in f32 or exact. */
+/* Packed weights are multiplied in integers. Up to WN_MATMUL_GEMV_MAX rows, activations are rounded
+ * to 16 or 12 bits in blocks of 256 columns (2^-16 or 2^-12 of the block's largest): memory is the
+ * cost there, so they are free. More rows: bf16 operands with AMX; elsewhere 8 bits in groups of 32
+ * columns on sets with an instruction for that, unless the matrix has wide inputs. Plain weights:
+ * f32, or bf16 operands for more rows where the set has them. Sums in f32 or exact. */
 #define WN_MATMUL_GEMV_MAX 8
 /* y[m][n_out] = x[m][n_in] w^T (+ bias[n_out] unless NULL). y must not overlap x. */
 void wn_matmul(wn_compute *c, const wn_matrix *w, const float *x, size_t m, const float *bias,

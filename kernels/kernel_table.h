@@ -26,6 +26,7 @@ struct wn_matrix {
     uint8_t *panels; /* NULL when not packed */
     size_t panel_bytes;
     wn_panel_region *region; /* that panels lie in */
+    bool wide_x;             /* activations keep 12 or 16 bits in products of many rows too */
 };
 
 /* Up to 256 columns of a row of activations as integers, x = scale * q (simd_quantize.h). */
@@ -107,6 +108,8 @@ typedef struct wn_kernel_table {
                         size_t x_stride, size_t m, bool add, const float *bias, float *y,
                         size_t y_stride);
     const wn_gemm_kernels *packed_gemm;
+    /* The same with 8-bit activations; NULL: packed_gemm serves them. Not for Q6_K. */
+    const wn_gemm_kernels *byte_gemm;
     /* n <= 256 columns, a multiple of 32. */
     void (*quantize)(const float *x, size_t n, float limit, wn_x_block *out);
     void (*attention)(const wn_attention_args *a, const wn_attention_span *span, void *scratch);

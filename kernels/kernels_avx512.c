@@ -1,5 +1,6 @@
 /* The table for AVX-512 (F, BW, DQ, VL, VNNI); compiled with these flags (kernels.cmake). */
 #include "kernels/simd_attention.h"
+#include "kernels/simd_byte_gemm.h"
 #include "kernels/simd_gemm.h"
 #include "kernels/simd_gemv.h"
 #include "kernels/simd_packed_gemm.h"
@@ -12,6 +13,7 @@ const wn_kernel_table wn_kernels_avx512 = {
     .gemm = &simd_gemm,
     .packed_gemv = simd_packed_gemv,
     .packed_gemm = &simd_packed_gemm,
+    .byte_gemm = &simd_byte_gemm,
     .quantize = simd_quantize,
     .attention = simd_attention,
     .attention_rows = ATTENTION_ROWS,

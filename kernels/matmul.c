@@ -162,14 +162,16 @@ static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
 {
     const wn_kernel_table *k = c->kernels;
     if (w->panels)
-        return k->packed_gemm;
+        return w->wide_x || !k->byte_gemm ? k->packed_gemm : k->byte_gemm;
     return !c->exact && k->fast_gemm ? k->fast_gemm : k->gemm;
 }
 
-/* Whether the packed rows of x serve both. */
-static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *b)
+/* Whether m rows of x, once packed or rounded, serve both. */
+static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *b, size_t m)
 {
-    if (gemm_of(c, a) != gemm_of(c, b) || !a->panels != !b->panels)
+    if (!a->panels != !b->panels)
+        return false;
+    if (m > WN_MATMUL_GEMV_MAX && gemm_of(c, a) != gemm_of(c, b))
         return false;
     return !a->panels || wn_x_limit(a->type) == wn_x_limit(b->type);
 }
@@ -200,7 +202,7 @@ void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const f
     assert(n <= WN_MATMUL_MANY);
     for (size_t i = 0, end = 0; i < n && m > 0; i = end) {
         const wn_matrix *w = products[i].w;
-        for (end = i + 1; end < n && same_kind(c, w, products[end].w); end++)
+        for (end = i + 1; end < n && same_kind(c, w, products[end].w, m); end++)
             assert(products[end].w->n_in == w->n_in);
         run_batch((batch){
             .c = c, .products = products + i, .n = end - i, .x = x, .n_in = w->n_in, .m = m});

@@ -71,7 +71,8 @@ wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, w
                      .data = w->data,
                      .n_out = w->shape[0],
                      .n_in = w->shape[1],
-                     .row_bytes = row_bytes};
+                     .row_bytes = row_bytes,
+                     .wide_x = w->dtype == WN_DTYPE_Q6_K};
     const bool packs = !c->exact && wn_packed_format_of(m->type).group_bytes > 0 && w->bytes > 0 &&
                        m->n_in <= WN_PACKED_MAX_COLS;
     if (packs && !pack(m, c)) {
@@ -94,6 +95,11 @@ void wn_matrix_free(wn_matrix *w)
 bool wn_matrix_is_packed(const wn_matrix *w)
 {
     return w->panels != NULL;
+}
+
+void wn_matrix_set_wide_inputs(wn_matrix *w)
+{
+    w->wide_x = true;
 }
 
 size_t wn_matrix_rows(const wn_matrix *w)

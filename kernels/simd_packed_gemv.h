@@ -23,6 +23,13 @@ WN_INLINE vi broadcast_words(const int16_t *q)
     return vi_set1(two);
 }
 
+WN_INLINE vi broadcast_quad(const int8_t *q)
+{
+    int32_t four;
+    memcpy(&four, q, sizeof four);
+    return vi_set1(four);
+}
+
 /* acc[j] += quads `first` .. `first` + 3 (constant) of a group; two chains of additions. */
 WN_INLINE void dot_quads(const wn_dtype type, const uint8_t *group, const int first,
                          const wn_x_block *x, size_t x_stride, size_t k, vi (*acc)[2], const int m)

@@ -10,7 +10,8 @@
 #include "tests/unit/generate/random_checkpoint.h"
 
 #define GOLDEN_DIR WN_SOURCE_DIR "/tests/golden/logits/"
-#define MAX_FAST_ERROR 0.3
+#define MAX_WIDE_ERROR 0.3 /* activations rounded to 12 or 16 bits: the AVX2 set */
+#define MAX_FAST_RMS 0.3   /* the set of this machine, which may round to 8 bits */
 #define MAX_BF16_ERROR 0.6 /* activations rounded to 8 bits */
 #define MAX_ABS_ERROR 2e-3
 #define STEP 128 /* positions a call, so that successive appends are tested too */
@@ -59,7 +60,7 @@ static void golden_free(golden *g)
 }
 
 typedef struct difference {
-    double max_abs;
+    double max_abs, sum_square, n;
     size_t n_argmax; /* positions with another arg max */
 } difference;
 
@@ -68,6 +69,8 @@ static void widen(difference *d, double got, double expected)
     double e = fabs(got - expected);
     if (!(e <= d->max_abs)) /* a NaN counts */
         d->max_abs = e;
+    d->sum_square += e * e;
+    d->n++;
 }
 
 static void compare_row(difference *d, const golden *g, size_t at, const float *row, size_t n_vocab)
@@ -148,6 +151,24 @@ static void assert_agrees(const char *name, const char *path, const golden *g)
     assert_int_equal(d.n_argmax, 0);
 }
 
+/* What users run: rounded activations, keys and values, whose noise must stay far below that of the
+ * weights. */
+static void check_rounded(const char *name, const char *path, const golden *g)
+{
+    if (has_isa("avx2")) {
+        difference wide = run(path, g, g->n, (wn_compute_options){.isa = "avx2"});
+        printf("%s, AVX2: max abs error %.2e, %zu other arg max\n", name, wide.max_abs,
+               wide.n_argmax);
+        assert_true(wide.max_abs <= MAX_WIDE_ERROR);
+        assert_true(wide.n_argmax <= g->n / 100);
+    }
+    difference fast = run(path, g, g->n, FAST);
+    const double rms = sqrt(fast.sum_square / fast.n);
+    printf("%s, not exact: rms error %.2e, %zu other arg max\n", name, rms, fast.n_argmax);
+    assert_true(rms <= MAX_FAST_RMS);
+    assert_true(fast.n_argmax <= g->n / 20);
+}
+
 static void check_real(const char *name, const char *file, bool with_amx)
 {
     char path[512];
@@ -156,13 +177,7 @@ static void check_real(const char *name, const char *file, bool with_amx)
     WN_NEED_FILE(path);
     golden_load(&g, name);
     assert_agrees(name, path, &g);
-    /* What users run: rounded activations, keys and values, whose noise must stay far below that of
-     * the weights. */
-    difference fast = run(path, &g, g.n, FAST);
-    printf("%s, not exact: max abs error %.2e, %zu other arg max\n", name, fast.max_abs,
-           fast.n_argmax);
-    assert_true(fast.max_abs <= MAX_FAST_ERROR);
-    assert_true(fast.n_argmax <= g.n / 100);
+    check_rounded(name, path, &g);
     if (with_amx)
         check_amx(name, path, &g);
     golden_free(&g);

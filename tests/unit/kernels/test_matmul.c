@@ -20,10 +20,12 @@ static wn_matrix *make_matrix(wn_compute *c, wn_dtype type, size_t n_out, size_t
 
 /* What rounding may do to one product, beside the order of an f32 sum (1e-6 of the sum of
  * magnitudes, far below any wrong index): packed weights meet activations in steps of 1/32767 or
- * 1/2047 of the largest of 256 columns, half a step each; bf16 operands lose 2^-8 each (many rows
- * of the AMX sets, and of plain types with AVX-512 BF16). */
+ * 1/2047 of the largest of 256 columns or, many rows, 1/127 of the largest of 32, half a step each;
+ * bf16 operands lose 2^-8 each (many rows of the AMX sets, and of plain types with AVX-512 BF16).
+ */
 typedef struct rounding {
-    double steps;    /* of a block of 256 columns; 0: none */
+    double steps;    /* of a block of columns; 0: none */
+    size_t block;    /* columns */
     double relative; /* of each product */
 } rounding;
 
@@ -32,11 +34,13 @@ static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype ty
 {
     const char *isa = wn_compute_isa(c);
     const bool amx = !strncmp(isa, "amx", 3), packed = wn_matrix_is_packed(w);
-    const bool bf16 =
-        !exact && m > WN_MATMUL_GEMV_MAX && (amx || (!packed && !strcmp(isa, "avx512bf16")));
+    const bool many = m > WN_MATMUL_GEMV_MAX;
+    const bool bf16 = !exact && many && (amx || (!packed && !strcmp(isa, "avx512bf16")));
+    if (packed && !bf16 && many && !strncmp(isa, "avx512", 6) && type != WN_DTYPE_Q6_K)
+        return (rounding){127, 32, 0};
     if (packed && !bf16)
-        return (rounding){wn_dtype_block_elements(type) == 256 ? 2047 : 32767, 0};
-    return (rounding){0, bf16 ? 0x1.02p-7 : 0};
+        return (rounding){wn_dtype_block_elements(type) == 256 ? 2047 : 32767, 256, 0};
+    return (rounding){0, 256, bf16 ? 0x1.02p-7 : 0};
 }
 
 /* One element against the sum in double. */
@@ -44,8 +48,8 @@ static void check_element(const float *row, const float *x, size_t n_in, double 
                           float y, const char *what, size_t at)
 {
     double sum = bias, bound = 1e-6 * fabs(bias) + 1e-30;
-    for (size_t k = 0; k < n_in; k += 256) {
-        const size_t end = n_in - k < 256 ? n_in : k + 256;
+    for (size_t k = 0; k < n_in; k += r.block) {
+        const size_t end = n_in - k < r.block ? n_in : k + r.block;
         double top = 0, weight = 0, size = 0;
         for (size_t i = k; i < end; i++) {
             sum += (double)row[i] * (double)x[i];
