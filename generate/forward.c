@@ -35,9 +35,8 @@ static void attention_block(wn_session *s, size_t layer, size_t n)
                               {y->k, y->k_bias, s->new_k, false},
                               {y->v, y->v_bias, s->new_v, false}};
     wn_matmul_many(k, qkv, 3, s->h, n);
-    wn_rope(k, s->q, n, q_stride, c->n_heads, c->head_dim, s->length, m->inv_freq, c->rope_order);
-    wn_rope(k, s->new_k, n, kv_stride, c->n_kv_heads, c->head_dim, s->length, m->inv_freq,
-            c->rope_order);
+    wn_rope(k, s->q, n, q_stride, c->n_heads, c->head_dim, s->angles, c->rope_order);
+    wn_rope(k, s->new_k, n, kv_stride, c->n_kv_heads, c->head_dim, s->angles, c->rope_order);
     wn_kv_store_write(s->kv, k, layer, s->new_k, s->new_v, n);
     attend(s, layer, n);
     wn_matmul_many(k, &(wn_product){.w = y->o, .y = s->x, .add = true}, 1, s->attended, n);
@@ -60,6 +59,7 @@ void wn_session_forward(wn_session *s, size_t n)
     const wn_model *m = s->model;
     for (size_t r = 0; r < n; r++)
         wn_matrix_row(m->embed, (size_t)s->ids[s->length + r], s->x + r * m->config.d_model);
+    wn_rope_angles(s->compute, n, m->config.head_dim, s->length, m->inv_freq, s->angles);
     for (size_t layer = 0; layer < m->config.n_layers; layer++) {
         attention_block(s, layer, n);
         ffn_block(s, layer, n);

@@ -54,6 +54,7 @@ static wn_status carve_scratch(wn_session *s, wn_error *err)
         {&s->new_v, s->n_chunk, c->n_kv_heads * c->head_dim},
         {&s->gate, s->n_chunk, c->d_ff},
         {&s->up, s->n_chunk, c->d_ff},
+        {&s->angles, s->n_chunk, c->head_dim},
         {&s->logits, 1, c->n_vocab},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -94,7 +95,7 @@ void wn_session_close(wn_session *s)
     if (!s)
         return;
     float *scratch[] = {s->x,     s->h,    s->q,  s->attended, s->new_k,
-                        s->new_v, s->gate, s->up, s->logits};
+                        s->new_v, s->gate, s->up, s->angles,   s->logits};
     for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
         free(scratch[i]);
     wn_kv_store_close(s->kv);

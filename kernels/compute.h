@@ -97,11 +97,14 @@ typedef enum wn_rope_order {
     WN_ROPE_NEOX,       /* pairs (i, i + head_dim/2) */
     WN_ROPE_INTERLEAVED /* pairs (2i, 2i + 1) */
 } wn_rope_order;
-/* Rotates x [m][n_heads][head_dim] (row stride `stride` floats) in place; row r is at absolute
- * position pos0 + r. inv_freq [head_dim/2] already holds any scaling (llama3). Angles are computed
- * in double. */
+/* angles [m][2][head_dim / 2]: cosines, then sines, of position pos0 + r times inv_freq [head_dim /
+ * 2], which already holds any scaling (llama3). Computed in double; once for all layers. */
+void wn_rope_angles(wn_compute *c, size_t m, size_t head_dim, size_t pos0, const float *inv_freq,
+                    float *angles);
+/* Rotates x [m][n_heads][head_dim] (row stride `stride` floats) in place by the angles of its rows.
+ */
 void wn_rope(wn_compute *c, float *x, size_t m, size_t stride, size_t n_heads, size_t head_dim,
-             size_t pos0, const float *inv_freq, wn_rope_order order);
+             const float *angles, wn_rope_order order);
 
 /* Attention of m queries over pages of keys (kv_page.h), with grouped KV heads: query head h reads
  * KV head h / (n_heads / n_kv_heads). Of every KV head there are two lists:

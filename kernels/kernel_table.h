@@ -117,10 +117,9 @@ typedef struct wn_kernel_table {
     void (*rmsnorm)(const float *x, const float *w, size_t m, size_t d, float eps, float *y);
     void (*layernorm)(const float *x, const float *w, const float *b, size_t m, size_t d, float eps,
                       float *y);
-    /* Pairs i0 .. i0 + n_pairs of every head of one row; c, s [n_pairs]: their cosines and sines.
-     */
-    void (*rope)(float *x, size_t n_heads, size_t head_dim, size_t i0, size_t n_pairs,
-                 const float *c, const float *s, wn_rope_order order);
+    /* Every head of one row; c, s [head_dim / 2]: cosines and sines of the pairs' angles. */
+    void (*rope)(float *x, size_t n_heads, size_t head_dim, const float *c, const float *s,
+                 wn_rope_order order);
     void (*silu_mul)(const float *gate, const float *up, size_t n, float *y);
     void (*gelu_erf)(const float *x, size_t n, float *y);
     void (*add)(const float *x, size_t n, float *y);

@@ -62,14 +62,14 @@ static void ref_layernorm(const float *x, const float *w, const float *b, size_t
     }
 }
 
-static void ref_rope(float *x, size_t n_heads, size_t head_dim, size_t i0, size_t n_pairs,
-                     const float *c, const float *s, wn_rope_order order)
+static void ref_rope(float *x, size_t n_heads, size_t head_dim, const float *c, const float *s,
+                     wn_rope_order order)
 {
     const size_t apart = order == WN_ROPE_NEOX ? head_dim / 2 : 1;
     const size_t step = order == WN_ROPE_NEOX ? 1 : 2;
     for (size_t h = 0; h < n_heads; h++)
-        for (size_t i = 0; i < n_pairs; i++) {
-            float *p = x + h * head_dim + (i0 + i) * step;
+        for (size_t i = 0; i < head_dim / 2; i++) {
+            float *p = x + h * head_dim + i * step;
             const double a = (double)p[0], b = (double)p[apart];
             p[0] = (float)(a * (double)c[i] - b * (double)s[i]);
             p[apart] = (float)(a * (double)s[i] + b * (double)c[i]);

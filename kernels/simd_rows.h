@@ -98,23 +98,23 @@ static void simd_add(const float *x, size_t n, float *y)
 }
 
 /* Plain loops: no reduction, so the compiler's vectoriser does as well as we would. */
-static void simd_rope(float *x, size_t n_heads, size_t head_dim, size_t i0, size_t n_pairs,
-                      const float *c, const float *s, wn_rope_order order)
+static void simd_rope(float *x, size_t n_heads, size_t head_dim, const float *c, const float *s,
+                      wn_rope_order order)
 {
+    const size_t n_pairs = head_dim / 2;
     for (size_t h = 0; h < n_heads; h++, x += head_dim) {
         if (order == WN_ROPE_NEOX) {
-            float *a = x + i0, *b = x + head_dim / 2 + i0;
+            float *a = x, *b = x + n_pairs;
             for (size_t i = 0; i < n_pairs; i++) {
                 const float low = a[i], high = b[i];
                 a[i] = low * c[i] - high * s[i];
                 b[i] = low * s[i] + high * c[i];
             }
         } else {
-            float *p = x + 2 * i0;
             for (size_t i = 0; i < n_pairs; i++) {
-                const float even = p[2 * i], odd = p[2 * i + 1];
-                p[2 * i] = even * c[i] - odd * s[i];
-                p[2 * i + 1] = even * s[i] + odd * c[i];
+                const float even = x[2 * i], odd = x[2 * i + 1];
+                x[2 * i] = even * c[i] - odd * s[i];
+                x[2 * i + 1] = even * s[i] + odd * c[i];
             }
         }
     }

@@ -114,8 +114,10 @@ static void test_rope(wn_compute *c)
         for (int order = 0; order < 2; order++) {
             const size_t heads = 3, dim = 64, stride = heads * dim + 5;
             std::vector<float> x = floats(m * stride), freq = floats(dim / 2);
+            std::vector<float> angles(m * dim);
             const device_array<float> dx(x), df(freq);
-            wn_rope(c, x.data(), m, stride, heads, dim, 1000, freq.data(), (wn_rope_order)order);
+            wn_rope_angles(c, m, dim, 1000, freq.data(), angles.data());
+            wn_rope(c, x.data(), m, stride, heads, dim, angles.data(), (wn_rope_order)order);
             const wn_status s = wn_cuda_rope(dx.p, m, stride, heads, dim, 1000, df.p,
                                              (wn_rope_order)order, nullptr, nullptr);
             compare(order ? "rope, interleaved" : "rope, neox", m, s, x, dx.get(), 1e-6);

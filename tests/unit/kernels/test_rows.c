@@ -117,7 +117,9 @@ static void check_rope(wn_compute *c, size_t m, size_t n_heads, size_t head_dim,
     memcpy(y, x, m * stride * sizeof *y);
     for (size_t i = 0; i < half; i++)
         freq[i] = fabsf(freq[i]);
-    wn_rope(c, y, m, stride, n_heads, head_dim, pos0, freq, order);
+    float *angles = case_floats(m * head_dim);
+    wn_rope_angles(c, m, head_dim, pos0, freq, angles);
+    wn_rope(c, y, m, stride, n_heads, head_dim, angles, order);
     for (size_t r = 0; r < m; r++) {
         for (size_t h = 0; h < n_heads; h++)
             for (size_t i = 0; i < half; i++) {
@@ -133,6 +135,7 @@ static void check_rope(wn_compute *c, size_t m, size_t n_heads, size_t head_dim,
         assert_memory_equal(x + r * stride + n_heads * head_dim,
                             y + r * stride + n_heads * head_dim, 5 * sizeof *x);
     }
+    free(angles);
     free(freq);
     free(y);
     free(x);
