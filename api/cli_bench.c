@@ -18,6 +18,11 @@ static const wn_option options[] = {
     {"generate", WN_OPT_INT, "64", 1, 100000, "N", "decode: tokens appended one by one"},
     {"passages", WN_OPT_INT, "64", 1, 100000, "N", "embed: passages in one call"},
     {"repeat", WN_OPT_INT, "5", 1, WN_SPEED_MAX_REPEATS, "N", "runs of each; the median counts"},
+    {"kv-format", WN_OPT_STR, "auto", 0, 0, "NAME",
+     "prefill, decode: how keys and values are kept: auto (bf16; with --exact f32), f32, bf16, "
+     "int8"},
+    {"thin", WN_OPT_INT, "0", 0, 1000, "N",
+     "prefill, decode: keep the last 256 tokens' keys and about every N-th before them; 0 = all"},
     {"text", WN_OPT_STR, NULL, 0, 0, "FILE",
      "what is read, repeated where it is short [a fixed stream of tokens]"},
     {0}};
@@ -102,15 +107,21 @@ static wn_status describe(wn_cli *cli, wn_service *service, const bench_verb *ve
     return WN_OK;
 }
 
-static json_t *json_row(const setting *s, const bench_verb *verb, size_t size, double median,
-                        const double *rates, size_t n)
+static json_t *json_row(const setting *s, const bench_verb *verb, const wn_speed_bench *b,
+                        size_t size, double median, const double *rates)
 {
-    return json_pack(
+    size_t n = b->n_repeats;
+    json_t *row = json_pack(
         "{s:s, s:I, s:s, s:f, s:f, s:f, s:I, s:s, s:s, s:s, s:b, s:I, s:s, s:s}", "bench",
         verb->name, verb->list, (json_int_t)size, "unit", verb->unit, "median", median, "min",
         rates[0], "max", rates[n - 1], "repeats", (json_int_t)n, "model", s->model, "weights",
         s->weights, "isa", wn_compute_isa(s->compute), "exact", s->exact, "threads",
         (json_int_t)wn_compute_n_threads(s->compute), "machine", s->machine, "version", WN_VERSION);
+    if (verb->measure != measure_embed) {
+        json_object_set_new(row, "kv_format", json_string(wn_kv_format_name(b->session.kv_format)));
+        json_object_set_new(row, "thin", json_integer((json_int_t)b->session.thin));
+    }
+    return row;
 }
 
 /* One row for each size: printed as it is measured, or added to `rows`. */
@@ -125,7 +136,7 @@ static wn_status run_sizes(const wn_cli *cli, const bench_verb *verb, const wn_s
         wn_progress_clear();
         double median = wn_speed_median(rates, b->n_repeats);
         if (cli->json)
-            json_array_append_new(rows, json_row(s, verb, sizes[i], median, rates, b->n_repeats));
+            json_array_append_new(rows, json_row(s, verb, b, sizes[i], median, rates));
         else
             wn_out("%-8s %8zu %12.2f %10.2f %10.2f\n", verb->name, sizes[i], median, rates[0],
                    rates[b->n_repeats - 1]);
@@ -137,6 +148,7 @@ static wn_status run_sizes(const wn_cli *cli, const bench_verb *verb, const wn_s
 static wn_status bench(wn_cli *cli, const bench_verb *verb, wn_error *err)
 {
     wn_speed_bench b = {.n_repeats = (size_t)wn_options_int(cli->options, "repeat")};
+    const char *kv_format = wn_options_str(cli->options, "kv-format");
     const char *path = wn_options_str(cli->options, "text");
     const char *list = wn_options_str(cli->options, verb->list);
     size_t sizes[MAX_SIZES], n = 0;
@@ -146,6 +158,10 @@ static wn_status bench(wn_cli *cli, const bench_verb *verb, wn_error *err)
     wn_status status = WN_OK;
     WN_TRY_OUT(parse_sizes(list ? list : verb->fallback, verb->list,
                            verb->measure == measure_decode ? 0 : 1, sizes, &n, err));
+    b.session.thin = (size_t)wn_options_int(cli->options, "thin");
+    if (!wn_kv_format_parse(kv_format, &b.session.kv_format))
+        WN_TRY_OUT(wn_error_set(
+            err, WN_INVALID, "kv-format: \"%.32s\" is none of auto, f32, bf16, int8", kv_format));
     if (path)
         WN_TRY_OUT(wn_fs_read(&text, path, MAX_TEXT_BYTES, err));
     if (path)
@@ -185,7 +201,7 @@ const wn_command wn_cli_bench = {
             "--json prints one object with a `rows` array, one row a size: bench, tokens "
             "(prefill, embed) or\ndepth (decode), unit (tokens/s or passages/s), median, min, max, "
             "repeats, model, weights (the type\nthat most bytes of the file have), isa, exact, "
-            "threads, machine, version.\n\nexamples:\n"
+            "threads, machine, version; prefill and decode also kv_format, thin.\n\nexamples:\n"
             "  winnow bench prefill --tokens 512,4096\n"
             "  winnow bench decode --depth 0,4096 --generate 64 --model my.gguf --json\n"
             "  winnow bench embed --tokens 256 --threads 1 --isa avx2",

@@ -88,7 +88,7 @@ wn_status wn_greedy_eval(wn_service *s, const wn_greedy_options *o, wn_greedy_vi
                          void *ctx, wn_error *err)
 {
     wn_exact_pair pair = {0};
-    WN_TRY(wn_exact_pair_open(&pair, s, o->n_prompt + 1 + o->n_generate, err));
+    WN_TRY(wn_exact_pair_open(&pair, s, o->n_prompt + 1 + o->n_generate, o->kv_format, err));
     wn_status status = run_prompts(&pair, o, visit, ctx, err);
     wn_exact_pair_close(&pair);
     return status;

@@ -59,8 +59,9 @@ static double rate(size_t n, int64_t start_ns)
 static wn_status open_session(const wn_speed_bench *b, const wn_model *m, size_t n_ctx,
                               wn_session **out, wn_error *err)
 {
-    return wn_session_open(out, m, wn_service_compute(b->service),
-                           &(wn_session_options){.n_ctx = n_ctx}, err);
+    wn_session_options o = b->session;
+    o.n_ctx = n_ctx;
+    return wn_session_open(out, m, wn_service_compute(b->service), &o, err);
 }
 
 /* One run: a session of its own, as a first question has it. */
@@ -97,6 +98,13 @@ static wn_status append_singly(wn_session *s, const int32_t *ids, size_t n, wn_e
     return WN_OK;
 }
 
+/* Back to `depth` tokens; a session that has evicted keys begins again. */
+static wn_status go_back(wn_session *s, const int32_t *ids, size_t depth, wn_error *err)
+{
+    size_t held = wn_session_truncate(s, depth);
+    return held < depth ? wn_session_append(s, ids + held, depth - held, NULL, NULL, err) : WN_OK;
+}
+
 static wn_status decode_runs(const wn_speed_bench *b, wn_session *s, const int32_t *ids,
                              size_t depth, size_t n, double *rates, wn_error *err)
 {
@@ -104,7 +112,7 @@ static wn_status decode_runs(const wn_speed_bench *b, wn_session *s, const int32
         WN_TRY(wn_session_append(s, ids, depth, NULL, NULL, err));
     WN_TRY(append_singly(s, ids + depth, n < WARM_UP_TOKENS ? n : WARM_UP_TOKENS, err));
     for (size_t i = 0; i < b->n_repeats; i++) {
-        wn_session_truncate(s, depth);
+        WN_TRY(go_back(s, ids, depth, err));
         int64_t start = wn_clock_ns();
         WN_TRY(append_singly(s, ids + depth, n, err));
         rates[i] = rate(n, start);

@@ -12,11 +12,13 @@
 #define WN_API_SPEED_BENCH_H
 
 #include "api/service.h"
+#include "generate/session.h"
 
 typedef struct wn_speed_bench {
     wn_service *service;
     const char *text; /* what is read, NUL-terminated; NULL: a fixed stream of ids (or of words) */
-    size_t n_repeats; /* 1 .. WN_SPEED_MAX_REPEATS: length of `rates` */
+    wn_session_options session; /* how keys and values are kept; n_ctx comes from the run */
+    size_t n_repeats;           /* 1 .. WN_SPEED_MAX_REPEATS: length of `rates` */
 } wn_speed_bench;
 
 #define WN_SPEED_MAX_REPEATS 100

@@ -29,6 +29,7 @@ rows 'len(r) == 1 and r[0]["windows"] == 2 and r[0]["window"] == 32 and r[0]["ju
     and 1 < r[0]["ppl"] < 1000 and abs(r[0]["ppl"] / r[0]["ppl_f32"] - 1) < 0.01
     and r[0]["weights"] == "Q4_1"' "${kld[@]}"
 rows 'r[0]["mean"] == r[0]["max"] == 0 and r[0]["same_top"] == 1 and r[0]["ppl"] == r[0]["ppl_f32"]' "${kld[@]}" --exact
+rows 'r[0]["kv_format"] == "int8" and 1e-7 < r[0]["mean"] < 0.1' "${kld[@]}" --kv-format int8
 greedy=(greedy --prompts 2 --prompt-tokens 9 --generate 6)
 rows 'len(r) == 2 and r[0]["prompt_ids"] != r[1]["prompt_ids"] and all(len(x["prompt_ids"]) == 9 and x["tokens"] == 6
     and x["equal"] == sum(a == b for a, b in zip(x["ids"], x["f32_ids"], strict=True)) and len(x["ids"]) == 6
@@ -47,6 +48,7 @@ refused() {
 refused 'less than a window' kld --tokens 31 --context 32
 refused 'at least 4' kld --context 3
 refused 'too few for 1000 prompts' greedy --prompts 1000 --prompt-tokens 1000
+refused 'kv-format: "f16" is none' kld --kv-format f16
 refused 'the verbs are' frobnicate
 unset WINNOW_TEXT
 refused 'needs --text' greedy
