@@ -30,11 +30,13 @@ WN_INLINE vf attention_fma(vf a, vf b, vf acc, const bool pairs)
     return vf_fma(a, b, acc);
 }
 
-/* c[rows][n] (stride) = or += a[rows][n_k words] (stride a_row) b[n_k words][n]. */
+/* c[rows][n] (stride) = or += a[rows][n_k words] (stride a_row) b[n_k words][n]. With few rows what
+ * is read next comes into the cache meanwhile: memory is what decode waits for. */
 WN_INLINE void attention_tile(const float *a, size_t a_row, const float *b, size_t b_stride,
                               size_t n_k, size_t n, float *c, size_t c_stride, const bool add,
-                              const bool pairs, const int rows)
+                              const attention_ahead *ahead, const bool pairs, const int rows)
 {
+    const uint8_t *next = ahead->data, *end = next + ahead->bytes;
     for (size_t j = 0; j < n; j += WN_NR) {
         vf acc[WN_MR][2];
         WN_UNROLL
@@ -46,6 +48,11 @@ WN_INLINE void attention_tile(const float *a, size_t a_row, const float *b, size
         const float *bk = b + j;
         for (size_t k = 0; k < n_k; k++, bk += b_stride) {
             const vf b0 = vf_load(bk), b1 = vf_load(bk + WN_LANES);
+            if (rows <= 6 && next < end) {
+                __builtin_prefetch(next, 0, 2);
+                __builtin_prefetch(next + 64, 0, 2);
+                next += 128;
+            }
             WN_UNROLL
             for (int i = 0; i < rows; i++) {
                 const vf ai = vf_set1(a[(size_t)i * a_row + k]);
@@ -63,16 +70,16 @@ WN_INLINE void attention_tile(const float *a, size_t a_row, const float *b, size
 
 WN_INLINE void attention_product(const float *a, size_t a_row, const float *b, size_t b_stride,
                                  size_t n_k, size_t n, float *c, size_t c_stride, const bool add,
-                                 const bool pairs, size_t n_rows)
+                                 const attention_ahead *ahead, const bool pairs, size_t n_rows)
 {
     if (n_rows <= 1)
-        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 1);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, ahead, pairs, 1);
     else if (n_rows <= 3)
-        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 3);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, ahead, pairs, 3);
     else if (n_rows <= 6)
-        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 6);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, ahead, pairs, 6);
     else
-        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, WN_MR);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, ahead, pairs, WN_MR);
 }
 
 /* Moves a row's top up to that of `high`. */
@@ -160,7 +167,7 @@ WN_INLINE void attend_strip(const attention_block *b, size_t i0, size_t n, const
     if (n_keys == 0)
         return;
     attention_product(x->q + i0 * b->q_words, b->q_words, x->kt, ATTENTION_KEYS, b->q_words, n_keys,
-                      x->s, ATTENTION_KEYS, false, pairs, n);
+                      x->s, ATTENTION_KEYS, false, &b->ahead[0], pairs, n);
     for (size_t i = 0; i < n; i++) {
         uint64_t visible[ATTENTION_PAGES] = {0};
         for (size_t p = 0; p < b->n_pages; p++)
@@ -168,7 +175,7 @@ WN_INLINE void attend_strip(const attention_block *b, size_t i0, size_t n, const
         softmax_row(b, i0 + i, visible, x->s + i * ATTENTION_KEYS, n_keys, pairs);
     }
     attention_product(x->s, ATTENTION_KEYS, x->v, b->dim, pairs ? n_keys / 2 : n_keys, b->dim,
-                      x->o + i0 * b->dim, b->dim, true, pairs, n);
+                      x->o + i0 * b->dim, b->dim, true, &b->ahead[1], pairs, n);
 }
 
 static void store_rows(const attention_block *b)
@@ -196,12 +203,20 @@ static void store_rows(const attention_block *b)
 WN_INLINE void attend_span(attention_block *b, const bool pairs)
 {
     const wn_attention_span *span = b->span;
+    const size_t last = span->page0 + span->n_pages - 1;
     load_queries(b, pairs);
     for (size_t at = 0; at < span->n_pages; at += ATTENTION_PAGES) {
         b->n_pages = wn_size_min(span->n_pages - at, ATTENTION_PAGES);
         for (size_t i = 0; i < b->n_pages; i++) {
-            b->pages[i] = wn_attention_page_at(b->args, span->kv, span->page0 + at + i);
+            const size_t page = span->page0 + at + i;
+            b->pages[i] = wn_attention_page_at(b->args, span->kv, page);
             load_page(b, i, pairs);
+            b->ahead[i] = (attention_ahead){0};
+            if (page + ATTENTION_PAGES <= last) {
+                const size_t next = page + ATTENTION_PAGES;
+                b->ahead[i].data = wn_attention_page_at(b->args, span->kv, next).data;
+                b->ahead[i].bytes = b->args->layout->page_bytes;
+            }
         }
         for (size_t i = 0; i < span->n_rows; i += WN_MR)
             attend_strip(b, i, wn_size_min(span->n_rows - i, WN_MR), pairs);

@@ -32,6 +32,11 @@ typedef struct attention_scratch {
     size_t position[ATTENTION_ROWS];
 } attention_scratch;
 
+typedef struct attention_ahead {
+    const uint8_t *data;
+    size_t bytes;
+} attention_ahead;
+
 typedef struct attention_block {
     const wn_attention_args *args;
     const wn_attention_span *span;
@@ -40,6 +45,7 @@ typedef struct attention_block {
     bool scaled;
     size_t n_pages; /* of the current block of keys */
     wn_attention_page pages[ATTENTION_PAGES];
+    attention_ahead ahead[ATTENTION_PAGES]; /* pages of the next block */
 } attention_block;
 
 WN_INLINE size_t row_offset(const attention_block *b, size_t i, size_t stride)
@@ -49,85 +55,98 @@ WN_INLINE size_t row_offset(const attention_block *b, size_t i, size_t stride)
 }
 
 #ifdef __AVX512BF16__
-/* n <= 32 elements of a row as bf16, the rest 0. */
-WN_INLINE vf load_pairs(wn_kv_format format, const uint8_t *row, size_t n)
+/* The elements that `mask` names as bf16, the others 0. */
+WN_INLINE vf load_pairs(const uint8_t *at, __mmask32 mask, const wn_kv_format format)
 {
-    const __mmask32 mask = (__mmask32)(n >= 32 ? ~0u : (1u << n) - 1u);
     if (format == WN_KV_BF16)
-        return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, row));
-    const __m256i bytes = _mm256_maskz_loadu_epi8(mask, row);
+        return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(mask, at));
+    const __m256i bytes = _mm256_maskz_loadu_epi8(mask, at);
     const __m512i low = _mm512_cvtepi8_epi32(_mm256_castsi256_si128(bytes));
     const __m512i high = _mm512_cvtepi8_epi32(_mm256_extracti128_si256(bytes, 1));
     return (vf)_mm512_cvtne2ps_pbh(_mm512_cvtepi32_ps(high), _mm512_cvtepi32_ps(low));
 }
 
-/* kt of slots [64] from key0 on. */
-static void load_key_pairs(const attention_block *b, const uint8_t *rows, size_t key0)
+WN_INLINE __mmask32 pair_mask(size_t n)
 {
-    const wn_kv_layout *l = b->args->layout;
-    const size_t element = l->row_bytes / b->head_dim;
-    for (size_t d = 0; d < b->head_dim; d += 32)
+    return n >= 32 ? ~(__mmask32)0 : ((__mmask32)1 << n) - 1;
+}
+
+/* kt of slots [64] from key0 on. */
+WN_INLINE void load_key_pairs(const attention_block *b, const uint8_t *rows, size_t key0,
+                              const wn_kv_format format)
+{
+    const size_t row_bytes = b->args->layout->row_bytes;
+    const size_t element = format == WN_KV_BF16 ? 2 : 1;
+    for (size_t d = 0; d < b->head_dim; d += 32) {
+        const __mmask32 mask = pair_mask(b->head_dim - d);
+        const size_t words = wn_size_min((b->head_dim - d + 1) / 2, 16);
         for (size_t j = 0; j < WN_KV_SLOTS; j += 16) {
-            vf r[16];
+            vf x[16];
             WN_UNROLL
-            for (size_t i = 0; i < 16; i++)
-                r[i] = load_pairs(l->format, rows + (j + i) * l->row_bytes + d * element,
-                                  b->head_dim - d);
-            vf_transpose(r);
-            const size_t words = wn_size_min((b->head_dim - d + 1) / 2, 16);
+            for (size_t i = 0; i < 16; i++) {
+                x[i] = load_pairs(rows + (j + i) * row_bytes + d * element, mask, format);
+            }
+            vf_transpose(x);
             float *kt = b->scratch->kt + d / 2 * ATTENTION_KEYS + key0 + j;
+            if (words == 16) {
+                WN_UNROLL
+                for (size_t i = 0; i < 16; i++)
+                    vf_store(kt + i * ATTENTION_KEYS, x[i]);
+                continue;
+            }
             for (size_t i = 0; i < words; i++)
-                vf_store(kt + i * ATTENTION_KEYS, r[i]);
+                vf_store(kt + i * ATTENTION_KEYS, x[i]);
         }
+    }
 }
 
 /* v of slots [64] from key0 on: rows of pairs of keys. */
-static void load_value_pairs(const attention_block *b, const uint8_t *rows, uint64_t held,
-                             size_t key0)
+WN_INLINE void load_value_pairs(const attention_block *b, const uint8_t *rows, uint64_t held,
+                                size_t key0, const wn_kv_format format)
 {
+    const size_t row_bytes = b->args->layout->row_bytes;
     static const uint16_t order[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
                                        37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
                                        11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
-    const wn_kv_layout *l = b->args->layout;
-    const size_t element = l->row_bytes / b->head_dim;
+    const size_t element = format == WN_KV_BF16 ? 2 : 1;
     const vi low = vi_load(order), high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
-    for (size_t j = 0; j < WN_KV_SLOTS; j += 2)
-        for (size_t d = 0; d < b->dim; d += 32) {
-            const size_t n = d < b->head_dim ? b->head_dim - d : 0;
-            const uint8_t *row = rows + j * l->row_bytes + d * element;
-            const vi r0 = _mm512_castps_si512(load_pairs(l->format, row, held >> j & 1 ? n : 0));
-            const vi r1 = _mm512_castps_si512(
-                load_pairs(l->format, row + l->row_bytes, held >> j >> 1 & 1 ? n : 0));
+    for (size_t d = 0; d < b->dim; d += 32) {
+        const __mmask32 mask = d < b->head_dim ? pair_mask(b->head_dim - d) : 0;
+        for (size_t j = 0; j < WN_KV_SLOTS; j += 2) {
+            const uint8_t *row = rows + j * row_bytes + d * element;
+            const __mmask32 mask0 = held >> j & 1 ? mask : 0, mask1 = held >> j & 2 ? mask : 0;
+            const vi x0 = _mm512_castps_si512(load_pairs(row, mask0, format));
+            const vi x1 = _mm512_castps_si512(load_pairs(row + row_bytes, mask1, format));
             float *v = b->scratch->v + (key0 + j) / 2 * b->dim + d;
-            vi_store(v, _mm512_permutex2var_epi16(r0, low, r1));
-            vi_store(v + 16, _mm512_permutex2var_epi16(r0, high, r1));
+            vi_store(v, _mm512_permutex2var_epi16(x0, low, x1));
+            vi_store(v + 16, _mm512_permutex2var_epi16(x0, high, x1));
         }
+    }
 }
 #endif
 
 /* A row as f32, without its scale. */
-WN_INLINE void widen_row(wn_kv_format format, const uint8_t *row, size_t n, float *x)
+WN_INLINE void widen_row(const uint8_t *row, size_t n, float *x, const wn_kv_format format)
 {
-    if (format == WN_KV_F32) {
-        memcpy(x, row, n * sizeof *x);
-        return;
-    }
     size_t i = 0;
     for (; i + WN_LANES <= n; i += WN_LANES)
-        vf_store(x + i,
-                 format == WN_KV_BF16 ? vf_load_bf16(row + 2 * i) : vi_to_f32(vi_load_i8(row + i)));
+        vf_store(x + i, format == WN_KV_F32    ? vf_load((const float *)(const void *)row + i)
+                        : format == WN_KV_BF16 ? vf_load_bf16(row + 2 * i)
+                                               : vi_to_f32(vi_load_i8(row + i)));
     for (; i < n; i++)
-        x[i] =
-            format == WN_KV_BF16 ? wn_bf16_to_f32(wn_load_u16(row + 2 * i)) : (float)(int8_t)row[i];
+        x[i] = format == WN_KV_F32    ? wn_float_from_bits(wn_load_u32(row + 4 * i))
+               : format == WN_KV_BF16 ? wn_bf16_to_f32(wn_load_u16(row + 2 * i))
+                                      : (float)(int8_t)row[i];
 }
 
-static void load_keys(const attention_block *b, const uint8_t *rows, size_t key0)
+WN_INLINE void load_keys(const attention_block *b, const uint8_t *rows, size_t key0,
+                         const wn_kv_format format)
 {
-    const wn_kv_layout *l = b->args->layout;
+    const size_t row_bytes = b->args->layout->row_bytes;
     const size_t d = b->head_dim;
     float *wide = b->scratch->wide;
     for (size_t j = 0; j < WN_KV_SLOTS; j++)
-        widen_row(l->format, rows + j * l->row_bytes, d, wide + j * d);
+        widen_row(rows + j * row_bytes, d, wide + j * d, format);
     for (size_t j = 0; j < WN_KV_SLOTS; j += WN_LANES)
         for (size_t i = 0; i < d; i += WN_LANES)
             transpose_block(wide + j * d + i, d, WN_LANES, wn_size_min(d - i, WN_LANES),
@@ -135,28 +154,45 @@ static void load_keys(const attention_block *b, const uint8_t *rows, size_t key0
                             WN_LANES);
 }
 
-static void load_values(const attention_block *b, const uint8_t *rows, uint64_t held, size_t key0)
+WN_INLINE void load_values(const attention_block *b, const uint8_t *rows, uint64_t held,
+                           size_t key0, const wn_kv_format format)
 {
-    const wn_kv_layout *l = b->args->layout;
+    const size_t row_bytes = b->args->layout->row_bytes;
     for (size_t j = 0; j < WN_KV_SLOTS; j++) {
         float *v = b->scratch->v + (key0 + j) * b->dim;
         size_t n = 0;
         if (held >> j & 1) {
             n = b->head_dim;
-            widen_row(l->format, rows + j * l->row_bytes, n, v);
+            widen_row(rows + j * row_bytes, n, v, format);
         }
         memset(v + n, 0, (b->dim - n) * sizeof *v);
     }
 }
 
-/* Page i of the block into kt, v and the scales. V of slots that are not held is 0, so that
- * whatever lies there has no effect; their scores are masked. */
-WN_INLINE void load_page(const attention_block *b, size_t i, const bool pairs)
+WN_INLINE void load_rows(const attention_block *b, const uint8_t *k, const uint8_t *v,
+                         uint64_t held, size_t key0, const bool pairs, const wn_kv_format format)
+{
+#ifdef __AVX512BF16__
+    if (pairs) {
+        load_key_pairs(b, k, key0, format);
+        load_value_pairs(b, v, held, key0, format);
+        return;
+    }
+#endif
+    (void)pairs;
+    load_keys(b, k, key0, format);
+    load_values(b, v, held, key0, format);
+}
+
+/* Page i of the block into kt, v and the scales. V of slots that are not
+ * held is 0, so that whatever lies there has no effect; their scores are masked. */
+static void load_page(const attention_block *b, size_t i, const bool pairs)
 {
     const wn_kv_layout *l = b->args->layout;
     const wn_attention_page *p = &b->pages[i];
     attention_scratch *x = b->scratch;
     const size_t key0 = i * WN_KV_SLOTS;
+    const uint8_t *k = p->data, *v = p->data + l->v_at;
     if (b->scaled) {
         memcpy(x->k_scale + key0, p->data + l->k_scales_at, WN_KV_SLOTS * sizeof(float));
         memcpy(x->v_scale + key0, p->data + l->v_scales_at, WN_KV_SLOTS * sizeof(float));
@@ -164,16 +200,12 @@ WN_INLINE void load_page(const attention_block *b, size_t i, const bool pairs)
             if (!(p->held >> j & 1))
                 x->v_scale[key0 + j] = 0;
     }
-#ifdef __AVX512BF16__
-    if (pairs) {
-        load_key_pairs(b, p->data, key0);
-        load_value_pairs(b, p->data + l->v_at, p->held, key0);
-        return;
-    }
-#endif
-    (void)pairs;
-    load_keys(b, p->data, key0);
-    load_values(b, p->data + l->v_at, p->held, key0);
+    if (l->format == WN_KV_F32)
+        load_rows(b, k, v, p->held, key0, false, WN_KV_F32);
+    else if (l->format == WN_KV_BF16)
+        load_rows(b, k, v, p->held, key0, pairs, WN_KV_BF16);
+    else
+        load_rows(b, k, v, p->held, key0, pairs, WN_KV_INT8);
 }
 
 WN_INLINE void load_queries(const attention_block *b, const bool pairs)
