@@ -29,6 +29,9 @@ const wn_option wn_cli_common_options[] = {
     {"exact", WN_OPT_BOOL, "false", 0, 0, NULL,
      "multiply in f32 throughout: slower, for comparisons (normally activations are rounded to 12 "
      "or 16 bits)"},
+    {"kv-format", WN_OPT_STR, "auto", 0, 0, "NAME",
+     "how a session holds keys and values: auto, f32, bf16, int8; auto is bf16, or f32 with "
+     "--exact"},
     {"data-dir", WN_OPT_STR, NULL, 0, 0, "DIR",
      "where corpora and models live [$XDG_DATA_HOME/winnow, else ~/.local/share/winnow]"},
     {"config", WN_OPT_STR, NULL, 0, 0, "FILE",
@@ -227,6 +230,11 @@ wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
 {
     if (!cli->service) {
         const wn_options *o = cli->options;
+        wn_kv_format kv_format = WN_KV_AUTO;
+        if (!wn_kv_format_parse(wn_options_str(o, "kv-format"), &kv_format))
+            return wn_error_set(err, WN_INVALID,
+                                "kv-format \"%.64s\" is none of auto, f32, bf16 and int8",
+                                wn_options_str(o, "kv-format"));
         wn_service_options so = {.data_dir = cli->data_dir,
                                  .generator = wn_options_str(o, "model"),
                                  .embedder = wn_options_str(o, "embedder"),
@@ -234,6 +242,7 @@ wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
                                  .n_threads = (size_t)wn_options_int(o, "threads"),
                                  .isa = wn_options_str(o, "isa"),
                                  .exact = wn_options_bool(o, "exact"),
+                                 .kv_format = kv_format,
                                  .n_ctx = (size_t)wn_options_int(o, "context")};
         WN_TRY(wn_service_open(&cli->service, &so, err));
     }

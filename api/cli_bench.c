@@ -18,9 +18,6 @@ static const wn_option options[] = {
     {"generate", WN_OPT_INT, "64", 1, 100000, "N", "decode: tokens appended one by one"},
     {"passages", WN_OPT_INT, "64", 1, 100000, "N", "embed: passages in one call"},
     {"repeat", WN_OPT_INT, "5", 1, WN_SPEED_MAX_REPEATS, "N", "runs of each; the median counts"},
-    {"kv-format", WN_OPT_STR, "auto", 0, 0, "NAME",
-     "prefill, decode: how keys and values are kept: auto (bf16; with --exact f32), f32, bf16, "
-     "int8"},
     {"thin", WN_OPT_INT, "0", 0, 1000, "N",
      "prefill, decode: keep the last 256 tokens' keys and about every N-th before them; 0 = all"},
     {"text", WN_OPT_STR, NULL, 0, 0, "FILE",

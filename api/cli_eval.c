@@ -23,8 +23,6 @@ static const wn_option options[] = {
     {"text", WN_OPT_STR, NULL, 0, 0, "FILE", "kld, greedy: the text that is read"},
     {"tokens", WN_OPT_INT, "0", 0, 1e9, "N",
      "kld: tokens of it, in whole windows of --context [512] tokens; 0 = all"},
-    {"kv-format", WN_OPT_STR, "auto", 0, 0, "NAME",
-     "kld, greedy: how keys and values are kept on the usual side: auto, f32, bf16, int8"},
     {"prompts", WN_OPT_INT, "20", 1, 1000, "N", "greedy: prompts, cut from the text"},
     {"prompt-tokens", WN_OPT_INT, "32", 1, 100000, "N", "greedy: tokens of each prompt"},
     {"generate", WN_OPT_INT, "200", 1, 100000, "N", "greedy: tokens after each prompt"},

@@ -35,6 +35,7 @@ wn_status wn_service_open(wn_service **out, const wn_service_options *o, wn_erro
     s->n_threads = o->n_threads;
     s->n_ctx = o->n_ctx;
     s->exact = o->exact;
+    s->kv_format = o->kv_format;
     wn_status status = WN_OK;
     if (!s->data_dir || !s->corpora_dir || !s->generator || !s->embedder_name || !s->isa ||
         !s->pdfium)
@@ -124,8 +125,8 @@ wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err)
         size_t n_ctx = s->n_ctx ? s->n_ctx : DEFAULT_N_CTX;
         if (n_ctx > trained)
             n_ctx = trained;
-        WN_TRY(wn_session_open(&s->session, model, s->compute,
-                               &(wn_session_options){.n_ctx = n_ctx}, err));
+        const wn_session_options options = {.n_ctx = n_ctx, .kv_format = s->kv_format};
+        WN_TRY(wn_session_open(&s->session, model, s->compute, &options, err));
     }
     *out = s->session;
     return WN_OK;

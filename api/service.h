@@ -27,12 +27,13 @@ typedef struct wn_service_options {
         *data_dir; /* NULL: $XDG_DATA_HOME/winnow or ~/.local/share/winnow (the caller resolves) */
     const char
         *generator; /* catalogue name or path (GGUF file, Hugging Face folder); NULL = default */
-    const char *embedder; /* catalogue name or folder; NULL = minilm-l6 */
-    bool small;           /* default generator: smollm2-135m instead of qwen2.5-1.5b */
-    size_t n_threads;     /* 0 = all */
-    const char *isa;      /* NULL = auto */
-    bool exact;           /* f32 products everywhere: slower, for comparisons */
-    size_t n_ctx;         /* tokens of one session; 0 = min(model's, 8192) */
+    const char *embedder;   /* catalogue name or folder; NULL = minilm-l6 */
+    bool small;             /* default generator: smollm2-135m instead of qwen2.5-1.5b */
+    size_t n_threads;       /* 0 = all */
+    const char *isa;        /* NULL = auto */
+    bool exact;             /* f32 products everywhere: slower, for comparisons */
+    wn_kv_format kv_format; /* of sessions */
+    size_t n_ctx;           /* tokens of one session; 0 = min(model's, 8192) */
 } wn_service_options;
 
 wn_status wn_service_open(wn_service **out, const wn_service_options *options, wn_error *err);

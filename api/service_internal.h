@@ -22,6 +22,7 @@ struct wn_service {
     char *pdfium; /* path of libpdfium.so, whether it is there or not */
     size_t n_threads, n_ctx;
     bool exact;
+    wn_kv_format kv_format;
 
     pthread_mutex_t lock; /* the corpora list, lazy loading, parsers */
     open_corpus *corpora;

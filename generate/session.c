@@ -26,7 +26,7 @@ static wn_status check_options(wn_session *s, const wn_session_options *options,
 static wn_status open_store(wn_session *s, const wn_session_options *options, wn_error *err)
 {
     const wn_model_config *c = wn_model_config_of(s->model);
-    wn_kv_store_options o = {.format = options->kv_format,
+    wn_kv_store_options o = {.format = wn_compute_kv_format(s->compute, options->kv_format),
                              .head_dim = c->head_dim,
                              .n_layers = c->n_layers,
                              .n_kv_heads = c->n_kv_heads,
@@ -34,8 +34,6 @@ static wn_status open_store(wn_session *s, const wn_session_options *options, wn
                              .n_chunk = s->n_chunk,
                              .window = THIN_WINDOW,
                              .thin = options->thin};
-    if (o.format == WN_KV_AUTO)
-        o.format = wn_compute_is_exact(s->compute) ? WN_KV_F32 : WN_KV_BF16;
     return wn_kv_store_open(&s->kv, &o, err);
 }
 

@@ -151,9 +151,11 @@ size_t wn_compute_n_threads(const wn_compute *c)
     return c->n_threads;
 }
 
-bool wn_compute_is_exact(const wn_compute *c)
+wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked)
 {
-    return c->exact;
+    if (asked != WN_KV_AUTO)
+        return asked;
+    return c->exact ? WN_KV_F32 : WN_KV_BF16;
 }
 
 wn_thread_pool *wn_compute_pool(wn_compute *c)

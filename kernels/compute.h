@@ -42,9 +42,9 @@ void wn_compute_close(wn_compute *c);
 const char *wn_compute_isa(const wn_compute *c);    /* "avx512" */
 const char *wn_compute_reason(const wn_compute *c); /* why, for `winnow doctor` */
 size_t wn_compute_n_threads(const wn_compute *c);
-bool wn_compute_is_exact(
-    const wn_compute *c); /* f32 products: asked for, or the set has no other */
 wn_thread_pool *wn_compute_pool(wn_compute *c);
+/* What AUTO is here; another format is itself. */
+wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked);
 
 /* The weights of a linear layer, [n_out, n_in], as the kernels want them: block-quantised types are
  * packed into memory of the matrix (the tensor's bytes are not needed any more then, and a mapped
