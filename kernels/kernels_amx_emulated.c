@@ -1,6 +1,6 @@
 /* The table of kernels_amx.c with emulated tiles (amx_tile.h) on AVX2: slow, chosen by name only,
  * for tests. */
-#include "kernels/simd_attention.h"
+#include "kernels/simd_attention_amx.h"
 #include "kernels/simd_gemm.h"
 #include "kernels/simd_gemm_amx.h"
 #include "kernels/simd_gemv.h"
@@ -16,10 +16,10 @@ const wn_kernel_table wn_kernels_amx_emulated = {
     .packed_gemv = simd_packed_gemv,
     .packed_gemm = &amx_gemm,
     .quantize = simd_quantize,
-    .attention = simd_attention,
-    .attention_rows = ATTENTION_ROWS,
-    .attention_row_step = WN_MR,
-    .attention_scratch_bytes = sizeof(attention_scratch),
+    .attention = amx_attention_span,
+    .attention_rows = AMX_ATTENTION_ROWS,
+    .attention_row_step = AMX_SET,
+    .attention_scratch_bytes = AMX_ATTENTION_SCRATCH,
     .rmsnorm = simd_rmsnorm,
     .layernorm = simd_layernorm,
     .rope = simd_rope,

@@ -96,5 +96,13 @@ WN_INLINE vi vf_as_int(vf a)
 
 #endif
 
+/* Elements at .. at + LANES of n; those beyond are 0. */
+WN_INLINE vf load_some(const float *x, size_t at, size_t n)
+{
+    if (at + WN_LANES <= n)
+        return vf_load(x + at);
+    return at < n ? vf_load_n(x + at, n - at) : vf_zero();
+}
+
 #endif
 #endif

@@ -31,14 +31,6 @@ typedef struct amx_sums { /* tile 2 i + j: rows 16 i .. of x, rows 16 j .. of w 
     _Alignas(64) float tile[4][AMX_ROWS][16];
 } amx_sums;
 
-/* Elements at .. at + LANES of n; those beyond are 0. */
-WN_INLINE vf load_some(const float *x, size_t at, size_t n)
-{
-    if (at + WN_LANES <= n)
-        return vf_load(x + at);
-    return at < n ? vf_load_n(x + at, n - at) : vf_zero();
-}
-
 WN_INLINE vi load_turned_bf16(const float *x, size_t at, size_t n)
 {
     return vi_turn_quads(vf_to_bf16(load_some(x, at, n), load_some(x, at + WN_LANES, n)));

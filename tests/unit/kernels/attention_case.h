@@ -56,8 +56,12 @@ static inline void case_head(attention_data *d, size_t h)
     d->pages[h] = wn_alloc_aligned(64, n + 1, d->layout.page_bytes);
     d->evicted[h] = wn_alloc(d->n_tail_pages + 1, sizeof **d->evicted);
     assert_true(d->pages[h] && d->evicted[h]);
-    memset(d->pages[h], 0xff, n * d->layout.page_bytes); /* NaN; int8: its scales are */
-    for (size_t i = 0; i < n; i++)                       /* in any order */
+    memset(d->pages[h], 0xff, n * d->layout.page_bytes); /* NaN */
+    const float nan = NAN; /* whose bits differ from those: rounding may carry them over to 0 */
+    for (size_t i = 0; d->layout.format == WN_KV_INT8 && i < n; i++)
+        for (size_t at = d->layout.k_scales_at; at < d->layout.page_bytes; at += sizeof nan)
+            memcpy(d->pages[h] + i * d->layout.page_bytes + at, &nan, sizeof nan);
+    for (size_t i = 0; i < n; i++) /* in any order */
         *(i < n_log_pages ? &d->log[h][i] : &d->tail[h][i - n_log_pages]) =
             d->pages[h] + (n - 1 - i) * d->layout.page_bytes;
     for (size_t i = 0; i < d->n_keys[h]; i++)
