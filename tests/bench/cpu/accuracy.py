@@ -159,6 +159,7 @@ def main():
                       f"{show(row, 'greedy_equal', '.1%')} |", flush=True)
                 line = dict(row, date=datetime.datetime.now().isoformat(timespec="seconds"), commit=commit,
                             machine=machine, isa=ours["isa"], file=name, program=program, judged=ours["judged"])
+                os.makedirs(os.path.dirname(os.path.abspath(args.csv)), exist_ok=True)
                 new = not os.path.exists(args.csv) or os.path.getsize(args.csv) == 0
                 with open(args.csv, "a", newline="") as f:
                     out = csv.DictWriter(f, COLUMNS, lineterminator="\n")

@@ -128,6 +128,7 @@ class Bench:
         line = [datetime.datetime.now().isoformat(timespec="seconds"), self.commit, self.machine, self.isa,
                 self.args.threads, self.llama_version, file, row, program, setting,
                 int(self.busy is not None), f"{max(others, 0):.2f}", f"{value:.3f}"]
+        os.makedirs(os.path.dirname(os.path.abspath(self.args.csv)), exist_ok=True)
         new = not os.path.exists(self.args.csv) or os.path.getsize(self.args.csv) == 0
         with open(self.args.csv, "a", newline="") as f:
             out = csv.writer(f, lineterminator="\n")
