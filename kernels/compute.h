@@ -54,8 +54,8 @@ wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked);
 wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, wn_error *err);
 void wn_matrix_free(wn_matrix *w);
 bool wn_matrix_is_packed(const wn_matrix *w);
-/* Activations keep 12 or 16 bits in products with w, whatever the number of rows. Before its first
- * product. */
+/* Products of many rows with w take no 8-bit and, of plain types, no bf16 activations. Before its
+ * first product. */
 void wn_matrix_set_wide_inputs(wn_matrix *w);
 size_t wn_matrix_rows(const wn_matrix *w); /* n_out */
 size_t wn_matrix_cols(const wn_matrix *w); /* n_in */
@@ -70,8 +70,8 @@ wn_status wn_tensor_to_f32(float **out, const wn_tensor *t, wn_error *err);
 /* Packed weights are multiplied in integers. Up to WN_MATMUL_GEMV_MAX rows, activations are rounded
  * to 16 or 12 bits in blocks of 256 columns (2^-16 or 2^-12 of the block's largest): memory is the
  * cost there, so they are free. More rows: bf16 operands with AMX; elsewhere 8 bits in groups of 32
- * columns on sets with an instruction for that, unless the matrix has wide inputs. Plain weights:
- * f32, or bf16 operands for more rows where the set has them. Sums in f32 or exact. */
+ * columns on sets with an instruction for that. Plain weights: f32, or bf16 operands for more rows
+ * where the set has them. Sums in f32 or exact. wn_matrix_set_wide_inputs restricts this. */
 #define WN_MATMUL_GEMV_MAX 8
 /* y[m][n_out] = x[m][n_in] w^T (+ bias[n_out] unless NULL). y must not overlap x. */
 void wn_matmul(wn_compute *c, const wn_matrix *w, const float *x, size_t m, const float *bias,

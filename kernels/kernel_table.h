@@ -26,7 +26,7 @@ struct wn_matrix {
     uint8_t *panels; /* NULL when not packed */
     size_t panel_bytes;
     wn_panel_region *region; /* that panels lie in */
-    bool wide_x;             /* activations keep 12 or 16 bits in products of many rows too */
+    bool wide_x;             /* no 8-bit or bf16 activations in products of many rows */
 };
 
 /* Up to 256 columns of a row of activations as integers, x = scale * q (simd_quantize.h). */

@@ -163,7 +163,7 @@ static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
     const wn_kernel_table *k = c->kernels;
     if (w->panels)
         return w->wide_x || !k->byte_gemm ? k->packed_gemm : k->byte_gemm;
-    return !c->exact && k->fast_gemm ? k->fast_gemm : k->gemm;
+    return !c->exact && !w->wide_x && k->fast_gemm ? k->fast_gemm : k->gemm;
 }
 
 /* Whether m rows of x, once packed or rounded, serve both. */
