@@ -11,9 +11,11 @@
 #include "base/checked.h"
 #include "retrieve/bert_weights.h"
 
-/* Rows of activations that are worth one pass: enough to feed all cores, small enough that a
- * layer's activations (rows x d_ff) stay near the caches. */
-#define PACK_ROWS 512
+/* Rows of activations that are worth one pass: enough to feed all cores and to pay for the weights'
+ * packing in each pass, small enough that a layer's activations (rows x d_ff) stay near the caches.
+ * Two of the products' blocks of rows (at most 512, whole strips of 14): 512 rows would leave a
+ * second block of 8. */
+#define PACK_ROWS 1008
 #define MAX_SCRATCH_FLOATS ((size_t)1 << 28) /* 1 GiB: a hostile config.json ends here */
 /* Short packs are filled up with zero rows past the GEMV limit, so that every product runs the same
  * kernel and a text's bits do not depend on its neighbours. */
