@@ -117,7 +117,8 @@ void wn_rope(wn_compute *c, float *x, size_t m, size_t stride, size_t n_heads, s
  *
  * Without a tail (n_tail = 0) all queries see the same keys, as in an encoder. A query that sees
  * nothing gets 0. head_dim <= 256. The bits of a result depend on the lists and on m, through the
- * order of sums only. F32 pages are multiplied in f32; others in bf16 where the set has that. */
+ * order of sums, only. F32 pages are multiplied in f32; others in bf16 where the set has that and
+ * there are many rows. */
 typedef struct wn_kv_head {
     const uint8_t *const *log;
     size_t n_log;

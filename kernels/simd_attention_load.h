@@ -184,22 +184,30 @@ WN_INLINE void load_rows(const attention_block *b, const uint8_t *k, const uint8
     load_values(b, v, held, key0, format);
 }
 
+/* The scales of page i of the block, where it has some; 0 for V in slots that are not held. */
+WN_INLINE void load_scales(const attention_block *b, size_t i)
+{
+    const wn_kv_layout *l = b->args->layout;
+    const wn_attention_page *p = &b->pages[i];
+    float *k = b->scratch->k_scale + i * WN_KV_SLOTS, *v = b->scratch->v_scale + i * WN_KV_SLOTS;
+    if (!b->scaled)
+        return;
+    memcpy(k, p->data + l->k_scales_at, WN_KV_SLOTS * sizeof *k);
+    memcpy(v, p->data + l->v_scales_at, WN_KV_SLOTS * sizeof *v);
+    for (size_t j = 0; p->held != ~(uint64_t)0 && j < WN_KV_SLOTS; j++)
+        if (!(p->held >> j & 1))
+            v[j] = 0;
+}
+
 /* Page i of the block into kt, v and the scales. V of slots that are not
  * held is 0, so that whatever lies there has no effect; their scores are masked. */
 static void load_page(const attention_block *b, size_t i, const bool pairs)
 {
     const wn_kv_layout *l = b->args->layout;
     const wn_attention_page *p = &b->pages[i];
-    attention_scratch *x = b->scratch;
     const size_t key0 = i * WN_KV_SLOTS;
     const uint8_t *k = p->data, *v = p->data + l->v_at;
-    if (b->scaled) {
-        memcpy(x->k_scale + key0, p->data + l->k_scales_at, WN_KV_SLOTS * sizeof(float));
-        memcpy(x->v_scale + key0, p->data + l->v_scales_at, WN_KV_SLOTS * sizeof(float));
-        for (size_t j = 0; p->held != ~(uint64_t)0 && j < WN_KV_SLOTS; j++)
-            if (!(p->held >> j & 1))
-                x->v_scale[key0 + j] = 0;
-    }
+    load_scales(b, i);
     if (l->format == WN_KV_F32)
         load_rows(b, k, v, p->held, key0, false, WN_KV_F32);
     else if (l->format == WN_KV_BF16)
