@@ -8,6 +8,7 @@
  * log2(e) are in Q. top follows the largest score only when that is 2^8 above it, so O and l are
  * seldom rescaled. Invisible keys count as exact zeros.
  *
+ * Calls of few rows (decode) go to simd_attention_few.h instead, in f32.
  * `pairs`: products of bf16 pairs (two to a 32-bit word) with f32 sums, twice the rate of f32; q,
  * K, V and P are rounded to bf16 then. Otherwise all in f32. Scales of int8 rows are applied to S
  * and to P, in f32.
