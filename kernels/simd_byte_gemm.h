@@ -49,8 +49,11 @@ WN_INLINE void unpack_bytes(const wn_dtype type, const uint8_t *group, const int
             b[j] = vi_or(b[j], vi_shift_left16(FIELD_AT_4(high, at + 1, 0x10), 8));
         }
     }
-    b[0] = vi_add(b[0], vi_set1((128 - wn_packed_format_of(type).offset) * 0x01010101));
-    b[1] = vi_add(b[1], vi_set1((128 - wn_packed_format_of(type).offset) * 0x01010101));
+    /* no carry from byte to byte: u - offset + 128 fits */
+    const vi shift =
+        vi_set1((int)((128u - (unsigned)wn_packed_format_of(type).offset) * 0x01010101u));
+    b[0] = vi_add(b[0], shift);
+    b[1] = vi_add(b[1], shift);
 }
 
 /* LANES rows of a panel into lanes `at` of a sliver. */
