@@ -27,8 +27,8 @@ const wn_option wn_cli_common_options[] = {
     {"isa", WN_OPT_STR, "auto", 0, 0, "NAME",
      "instruction set: auto, ref, avx2, avx512, avx512bf16, amx"},
     {"exact", WN_OPT_BOOL, "false", 0, 0, NULL,
-     "multiply in f32 throughout: slower, for comparisons (normally activations are rounded to 12 "
-     "or 16 bits)"},
+     "multiply in f32 throughout: slower, for comparisons (normally activations are rounded to 8 "
+     "to 16 bits)"},
     {"kv-format", WN_OPT_STR, "auto", 0, 0, "NAME",
      "how a session holds keys and values: auto, f32, bf16, int8; auto is bf16, or f32 with "
      "--exact"},

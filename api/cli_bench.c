@@ -115,8 +115,9 @@ static json_t *json_row(const setting *s, const bench_verb *verb, const wn_speed
         s->weights, "isa", wn_compute_isa(s->compute), "exact", s->exact, "threads",
         (json_int_t)wn_compute_n_threads(s->compute), "machine", s->machine, "version", WN_VERSION);
     if (verb->measure != measure_embed) {
-        json_object_set_new(row, "kv_format", json_string(wn_kv_format_name(b->session.kv_format)));
-        json_object_set_new(row, "thin", json_integer((json_int_t)b->session.thin));
+        json_object_set_new(row, "kv_format",
+                            json_string(wn_kv_format_name(wn_service_kv_format(b->service))));
+        json_object_set_new(row, "thin", json_integer((json_int_t)b->thin));
     }
     return row;
 }
@@ -145,7 +146,6 @@ static wn_status run_sizes(const wn_cli *cli, const bench_verb *verb, const wn_s
 static wn_status bench(wn_cli *cli, const bench_verb *verb, wn_error *err)
 {
     wn_speed_bench b = {.n_repeats = (size_t)wn_options_int(cli->options, "repeat")};
-    const char *kv_format = wn_options_str(cli->options, "kv-format");
     const char *path = wn_options_str(cli->options, "text");
     const char *list = wn_options_str(cli->options, verb->list);
     size_t sizes[MAX_SIZES], n = 0;
@@ -155,10 +155,7 @@ static wn_status bench(wn_cli *cli, const bench_verb *verb, wn_error *err)
     wn_status status = WN_OK;
     WN_TRY_OUT(parse_sizes(list ? list : verb->fallback, verb->list,
                            verb->measure == measure_decode ? 0 : 1, sizes, &n, err));
-    b.session.thin = (size_t)wn_options_int(cli->options, "thin");
-    if (!wn_kv_format_parse(kv_format, &b.session.kv_format))
-        WN_TRY_OUT(wn_error_set(
-            err, WN_INVALID, "kv-format: \"%.32s\" is none of auto, f32, bf16, int8", kv_format));
+    b.thin = (size_t)wn_options_int(cli->options, "thin");
     if (path)
         WN_TRY_OUT(wn_fs_read(&text, path, MAX_TEXT_BYTES, err));
     if (path)

@@ -16,15 +16,10 @@ static wn_status show_windows(void *ctx, uint64_t done, uint64_t total)
     return WN_OK;
 }
 
-/* The file of --text, the service, --kv-format. */
-static wn_status open_text(wn_cli *cli, wn_strbuf *text, wn_service **service,
-                           wn_kv_format *kv_format, wn_error *err)
+/* The file of --text, the service. */
+static wn_status open_text(wn_cli *cli, wn_strbuf *text, wn_service **service, wn_error *err)
 {
     const char *path = wn_options_str(cli->options, "text");
-    const char *name = wn_options_str(cli->options, "kv-format");
-    if (!wn_kv_format_parse(name, kv_format))
-        return wn_error_set(err, WN_INVALID,
-                            "kv-format: \"%.32s\" is none of auto, f32, bf16, int8", name);
     if (!path)
         return wn_error_set(err, WN_INVALID, "eval %s needs --text FILE", cli->argv[0]);
     WN_TRY(wn_fs_read(text, path, MAX_TEXT_BYTES, err));
@@ -32,15 +27,15 @@ static wn_status open_text(wn_cli *cli, wn_strbuf *text, wn_service **service,
 }
 
 /* {model, weights, isa, threads, kv_format}: the same in every row. */
-static wn_status setting_of(wn_service *s, wn_kv_format kv_format, json_t **out, wn_error *err)
+static wn_status setting_of(wn_service *s, json_t **out, wn_error *err)
 {
     const wn_model *m = NULL;
     const wn_compute *c = wn_service_compute(s);
     WN_TRY(wn_service_generator(s, &m, err));
-    *out =
-        json_pack("{s:s, s:s, s:s, s:I, s:s}", "model", wn_model_name(m), "weights",
-                  wn_dtype_name(wn_model_weight_type(m)), "isa", wn_compute_isa(c), "threads",
-                  (json_int_t)wn_compute_n_threads(c), "kv_format", wn_kv_format_name(kv_format));
+    *out = json_pack("{s:s, s:s, s:s, s:I, s:s}", "model", wn_model_name(m), "weights",
+                     wn_dtype_name(wn_model_weight_type(m)), "isa", wn_compute_isa(c), "threads",
+                     (json_int_t)wn_compute_n_threads(c), "kv_format",
+                     wn_kv_format_name(wn_service_kv_format(s)));
     return *out ? WN_OK : wn_error_set(err, WN_NO_MEMORY, "eval: out of memory");
 }
 
@@ -68,18 +63,16 @@ wn_status wn_cli_eval_kld(wn_cli *cli, wn_error *err)
     wn_service *service = NULL;
     wn_strbuf text = {0};
     json_t *row = NULL;
-    wn_kv_format kv_format = WN_KV_AUTO;
     wn_kld_report report = {0};
     int64_t window = wn_options_int(cli->options, "context");
-    WN_TRY_OUT(open_text(cli, &text, &service, &kv_format, err));
+    WN_TRY_OUT(open_text(cli, &text, &service, err));
     wn_kld_options o = {.text = wn_strbuf_cstr(&text),
                         .len = text.len,
-                        .kv_format = kv_format,
                         .n_window = window ? (size_t)window : DEFAULT_WINDOW,
                         .n_tokens = (size_t)wn_options_int(cli->options, "tokens"),
                         .progress = show_windows};
     WN_TRY_OUT(wn_kld_eval(service, &o, &report, err));
-    WN_TRY_OUT(setting_of(service, kv_format, &row, err));
+    WN_TRY_OUT(setting_of(service, &row, err));
     print_kld(cli, row, &report, o.n_window);
 out:
     json_decref(row);
@@ -130,12 +123,10 @@ wn_status wn_cli_eval_greedy(wn_cli *cli, wn_error *err)
     wn_strbuf text = {0};
     greedy_rows g = {.cli = cli, .rows = json_array()};
     const wn_options *co = cli->options;
-    wn_kv_format kv_format = WN_KV_AUTO;
-    WN_TRY_OUT(open_text(cli, &text, &service, &kv_format, err));
-    WN_TRY_OUT(setting_of(service, kv_format, &g.setting, err));
+    WN_TRY_OUT(open_text(cli, &text, &service, err));
+    WN_TRY_OUT(setting_of(service, &g.setting, err));
     wn_greedy_options o = {.text = wn_strbuf_cstr(&text),
                            .len = text.len,
-                           .kv_format = kv_format,
                            .n_prompts = (size_t)wn_options_int(co, "prompts"),
                            .n_prompt = (size_t)wn_options_int(co, "prompt-tokens"),
                            .n_generate = (size_t)wn_options_int(co, "generate")};

@@ -13,14 +13,13 @@ static wn_status open_exact(wn_exact_pair *p, wn_service *s, size_t n_ctx, wn_er
                            &(wn_session_options){.n_ctx = n_ctx}, err);
 }
 
-wn_status wn_exact_pair_open(wn_exact_pair *out, wn_service *s, size_t n_ctx,
-                             wn_kv_format kv_format, wn_error *err)
+wn_status wn_exact_pair_open(wn_exact_pair *out, wn_service *s, size_t n_ctx, wn_error *err)
 {
     *out = (wn_exact_pair){0};
     WN_TRY(wn_service_generator(s, &out->usual.model, err));
+    const wn_session_options o = {.n_ctx = n_ctx, .kv_format = wn_service_kv_format(s)};
     wn_status status =
-        wn_session_open(&out->usual.session, out->usual.model, wn_service_compute(s),
-                        &(wn_session_options){.n_ctx = n_ctx, .kv_format = kv_format}, err);
+        wn_session_open(&out->usual.session, out->usual.model, wn_service_compute(s), &o, err);
     if (status == WN_OK)
         status = open_exact(out, s, n_ctx, err);
     if (status != WN_OK)

@@ -3,7 +3,7 @@
  * the difference of the two.
  *
  *     wn_exact_pair pair;
- *     WN_TRY(wn_exact_pair_open(&pair, service, 512, WN_KV_AUTO, err));
+ *     WN_TRY(wn_exact_pair_open(&pair, service, 512, err));
  *     wn_session_append(pair.usual.session, ...); wn_session_append(pair.exact.session, ...);
  *     wn_exact_pair_close(&pair);
  *
@@ -25,10 +25,8 @@ typedef struct wn_exact_pair {
     wn_compute *exact_compute; /* owned, with exact.model */
 } wn_exact_pair;
 
-/* n_ctx: tokens that each session holds; kv_format is the usual side's. After a failure *out is
- * closed already. */
-wn_status wn_exact_pair_open(wn_exact_pair *out, wn_service *s, size_t n_ctx,
-                             wn_kv_format kv_format, wn_error *err);
+/* n_ctx: tokens that each session holds. After a failure *out is closed already. */
+wn_status wn_exact_pair_open(wn_exact_pair *out, wn_service *s, size_t n_ctx, wn_error *err);
 void wn_exact_pair_close(wn_exact_pair *p);
 
 #endif

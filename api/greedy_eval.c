@@ -24,7 +24,7 @@ static wn_status continue_text(const wn_exact_side *side, const int32_t *prompt,
     for (size_t i = 0; i < n; i++) {
         out[i] = likeliest(wn_session_logits(side->session), n_vocab);
         if (i + 1 < n)
-            WN_TRY(wn_session_append(side->session, out + i, 1, NULL, NULL, err));
+            WN_TRY(wn_session_decode(side->session, out[i], err));
     }
     return WN_OK;
 }
@@ -88,7 +88,7 @@ wn_status wn_greedy_eval(wn_service *s, const wn_greedy_options *o, wn_greedy_vi
                          void *ctx, wn_error *err)
 {
     wn_exact_pair pair = {0};
-    WN_TRY(wn_exact_pair_open(&pair, s, o->n_prompt + 1 + o->n_generate, o->kv_format, err));
+    WN_TRY(wn_exact_pair_open(&pair, s, o->n_prompt + 1 + o->n_generate, err));
     wn_status status = run_prompts(&pair, o, visit, ctx, err);
     wn_exact_pair_close(&pair);
     return status;

@@ -16,7 +16,6 @@
 typedef struct wn_greedy_options {
     const char *text;
     size_t len;
-    wn_kv_format kv_format;                 /* of the usual side */
     size_t n_prompts, n_prompt, n_generate; /* each >= 1; tokens */
 } wn_greedy_options;
 

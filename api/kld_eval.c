@@ -135,7 +135,7 @@ wn_status wn_kld_eval(wn_service *s, const wn_kld_options *o, wn_kld_report *out
     size_t n_windows = 0;
     if (o->n_window < 4)
         return wn_error_set(err, WN_INVALID, "kld: a window has at least 4 tokens");
-    WN_TRY(wn_exact_pair_open(&r.pair, s, o->n_window, o->kv_format, err));
+    WN_TRY(wn_exact_pair_open(&r.pair, s, o->n_window, err));
     wn_status status = prepare(&r, o, &n_windows, err);
     for (size_t i = 0; status == WN_OK && i < n_windows; i++) {
         status = judge_window(&r, i, err);

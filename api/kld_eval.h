@@ -16,7 +16,6 @@
 typedef struct wn_kld_options {
     const char *text;
     size_t len;
-    wn_kv_format kv_format;  /* of the usual side */
     size_t n_window;         /* tokens, >= 4 */
     size_t n_tokens;         /* of the text, rounded down to whole windows; 0 = all */
     wn_progress_fn progress; /* may be NULL: windows done, of how many */

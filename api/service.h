@@ -46,6 +46,7 @@ wn_status wn_service_load(wn_service *s, wn_error *err);
 wn_status wn_service_generator(wn_service *s, const wn_model **out, wn_error *err);
 wn_status wn_service_embedder_info(wn_service *s, const char **name, size_t *dim, wn_error *err);
 wn_compute *wn_service_compute(wn_service *s);
+wn_kv_format wn_service_kv_format(const wn_service *s); /* of its sessions; not AUTO */
 /* Embeds through the service's lock: a wn_embed_fn with ctx = the service (role passage). */
 wn_status wn_service_embed(void *service, const char *const *texts, const size_t *lens, size_t n,
                            float *out, wn_error *err);

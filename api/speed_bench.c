@@ -59,8 +59,8 @@ static double rate(size_t n, int64_t start_ns)
 static wn_status open_session(const wn_speed_bench *b, const wn_model *m, size_t n_ctx,
                               wn_session **out, wn_error *err)
 {
-    wn_session_options o = b->session;
-    o.n_ctx = n_ctx;
+    const wn_session_options o = {
+        .n_ctx = n_ctx, .kv_format = wn_service_kv_format(b->service), .thin = b->thin};
     return wn_session_open(out, m, wn_service_compute(b->service), &o, err);
 }
 
@@ -91,10 +91,10 @@ wn_status wn_speed_prefill(const wn_speed_bench *b, size_t n_tokens, double *rat
     return status;
 }
 
-static wn_status append_singly(wn_session *s, const int32_t *ids, size_t n, wn_error *err)
+static wn_status decode_all(wn_session *s, const int32_t *ids, size_t n, wn_error *err)
 {
     for (size_t i = 0; i < n; i++)
-        WN_TRY(wn_session_append(s, ids + i, 1, NULL, NULL, err));
+        WN_TRY(wn_session_decode(s, ids[i], err));
     return WN_OK;
 }
 
@@ -110,11 +110,11 @@ static wn_status decode_runs(const wn_speed_bench *b, wn_session *s, const int32
 {
     if (depth > 0)
         WN_TRY(wn_session_append(s, ids, depth, NULL, NULL, err));
-    WN_TRY(append_singly(s, ids + depth, n < WARM_UP_TOKENS ? n : WARM_UP_TOKENS, err));
+    WN_TRY(decode_all(s, ids + depth, n < WARM_UP_TOKENS ? n : WARM_UP_TOKENS, err));
     for (size_t i = 0; i < b->n_repeats; i++) {
         WN_TRY(go_back(s, ids, depth, err));
         int64_t start = wn_clock_ns();
-        WN_TRY(append_singly(s, ids + depth, n, err));
+        WN_TRY(decode_all(s, ids + depth, n, err));
         rates[i] = rate(n, start);
     }
     return WN_OK;

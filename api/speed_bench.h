@@ -17,8 +17,8 @@
 typedef struct wn_speed_bench {
     wn_service *service;
     const char *text; /* what is read, NUL-terminated; NULL: a fixed stream of ids (or of words) */
-    wn_session_options session; /* how keys and values are kept; n_ctx comes from the run */
-    size_t n_repeats;           /* 1 .. WN_SPEED_MAX_REPEATS: length of `rates` */
+    size_t thin;      /* as in wn_session_options */
+    size_t n_repeats; /* 1 .. WN_SPEED_MAX_REPEATS: length of `rates` */
 } wn_speed_bench;
 
 #define WN_SPEED_MAX_REPEATS 100

@@ -61,13 +61,13 @@ static wn_status finish_text(generation *g)
     return send_until(g, g->text.len);
 }
 
-/* Keeps what the session holds of the prompt and computes the rest (at least one token, whose
- * logits are needed). */
+/* Keeps what the session has read of the prompt and reads the rest (at least one token, whose
+ * logits are needed): the answer is the one of a fresh session. */
 static wn_status prefill(generation *g)
 {
     const wn_generation_request *r = g->r;
     const int32_t *held = wn_session_ids(r->session);
-    size_t limit = wn_session_length(r->session), n = 0;
+    size_t limit = wn_session_n_read(r->session), n = 0;
     if (limit > r->n_ids - 1)
         limit = r->n_ids - 1;
     while (n < limit && held[n] == r->ids[n])
@@ -100,7 +100,7 @@ static wn_status decode(generation *g, size_t max_tokens, wn_generation_result *
             break;
         }
         if (out->completion_tokens < max_tokens)
-            WN_TRY(wn_session_append(r->session, &id, 1, NULL, NULL, g->err));
+            WN_TRY(wn_session_decode(r->session, id, g->err));
     }
     out->decode_ms = wn_clock_ms() - start;
     return stopped ? WN_OK : finish_text(g);

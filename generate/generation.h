@@ -3,9 +3,9 @@
  *     wn_generation_request r = {.session = s, .ids = ids, .n_ids = n, .sampler =
  * WN_SAMPLER_GREEDY}; WN_TRY(wn_generate(&r, &result, err));
  *
- * What the session already holds of the prompt (longest common prefix of ids) is kept and not
- * computed again. A stop string never appears in the text, not even in part. Threads: one at a time
- * per session. */
+ * What the session has already read of the prompt (longest common prefix of ids) is kept and not
+ * computed again, which changes no bit of the answer. Tokens that it decoded are read again. A stop
+ * string never appears in the text, not even in part. Threads: one at a time per session. */
 #ifndef WN_GENERATE_GENERATION_H
 #define WN_GENERATE_GENERATION_H
 

@@ -124,12 +124,14 @@ static size_t chunk_size(const wn_session *s, size_t n_left)
     return n_left < room ? n_left : room;
 }
 
-static void run_chunk(wn_session *s, const int32_t *ids, size_t n)
+static void run_chunk(wn_session *s, const int32_t *ids, size_t n, bool decode)
 {
     memcpy(s->ids + s->length, ids, n * sizeof *ids);
     wn_kv_store_extend(s->kv, n);
-    wn_session_forward(s, n);
+    wn_session_forward(s, n, decode);
     wn_kv_store_advance(s->kv, n);
+    if (!decode && s->n_read == s->length)
+        s->n_read += n;
     s->length += n;
 }
 
@@ -139,14 +141,22 @@ wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_prog
     WN_TRY(check_ids(s, ids, n, err));
     for (size_t done = 0; done < n;) {
         size_t m = chunk_size(s, n - done);
-        run_chunk(s, ids + done, m);
+        run_chunk(s, ids + done, m, false);
         done += m;
         if (done == n)
-            wn_session_project(s, m - 1, 1, s->logits);
+            wn_session_project(s, m - 1, 1, true, s->logits);
         wn_status status = progress ? progress(progress_ctx, done, n) : WN_OK;
         if (status != WN_OK)
             return wn_error_set(err, status, "stopped after %zu of %zu tokens", done, n);
     }
+    return WN_OK;
+}
+
+wn_status wn_session_decode(wn_session *s, int32_t id, wn_error *err)
+{
+    WN_TRY(check_ids(s, &id, 1, err));
+    run_chunk(s, &id, 1, true);
+    wn_session_project(s, 0, 1, true, s->logits);
     return WN_OK;
 }
 
@@ -157,8 +167,8 @@ wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t
     WN_TRY(check_ids(s, ids, n, err));
     for (size_t done = 0; done < n;) {
         size_t m = chunk_size(s, n - done);
-        run_chunk(s, ids + done, m);
-        wn_session_project(s, 0, m, out + done * n_vocab);
+        run_chunk(s, ids + done, m, false);
+        wn_session_project(s, 0, m, false, out + done * n_vocab);
         done += m;
     }
     memcpy(s->logits, out + (n - 1) * n_vocab, n_vocab * sizeof *out);
@@ -175,6 +185,11 @@ size_t wn_session_length(const wn_session *s)
     return s->length;
 }
 
+size_t wn_session_n_read(const wn_session *s)
+{
+    return s->n_read;
+}
+
 const int32_t *wn_session_ids(const wn_session *s)
 {
     return s->ids;
@@ -183,6 +198,8 @@ const int32_t *wn_session_ids(const wn_session *s)
 size_t wn_session_truncate(wn_session *s, size_t n)
 {
     s->length = wn_kv_store_truncate(s->kv, n);
+    if (s->n_read > s->length)
+        s->n_read = s->length;
     return s->length;
 }
 

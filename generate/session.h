@@ -1,8 +1,8 @@
 /* One sequence in a model: its KV cache and the activations' scratch.
  *
  *     WN_TRY(wn_session_append(s, ids, n, NULL, NULL, err));   // appends n tokens
- *     while (...) { id = wn_sampler_next(...wn_session_logits(s)...); wn_session_append(s, &id, 1,
- * ...) }
+ *     while (...) { id = wn_sampler_next(...wn_session_logits(s)...); wn_session_decode(s, id,
+ * err); }
  *
  * Threads: a session and its compute context belong to one thread at a time. Scratch and address
  * space are taken at open; memory for keys and values is used as tokens arrive, and no allocation
@@ -28,12 +28,17 @@ wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
                           const wn_session_options *options, wn_error *err);
 void wn_session_close(wn_session *s);
 
-/* Appends n >= 1 tokens. progress (may be NULL) is called after every chunk with (tokens done, n)
- * and may stop the work; whole chunks that ran stay in the session then. WN_LIMIT when n_ctx would
- * be passed (nothing is appended), WN_INVALID for an id outside the vocabulary. */
+/* Reads n >= 1 tokens: appends them. However a text is cut into calls, the numbers are the same,
+ * bit for bit. progress (may be NULL) is called after every chunk with (tokens done, n) and may
+ * stop the work; whole chunks that ran stay in the session then. WN_LIMIT when n_ctx would be
+ * passed (nothing is appended), WN_INVALID for an id outside the vocabulary. */
 wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
                             void *progress_ctx, wn_error *err);
-/* f32 [n_vocab], of the last token of the last append that returned WN_OK; valid until the next. */
+/* Appends one token that was just chosen: much faster than append for one token, and with numbers
+ * that differ from it in the last places. */
+wn_status wn_session_decode(wn_session *s, int32_t id, wn_error *err);
+/* f32 [n_vocab], of the last token of the last append or decode that returned WN_OK; valid until
+ * the next. */
 const float *wn_session_logits(const wn_session *s);
 /* As append, and writes the logits of every one of the n tokens to out, f32 [n][n_vocab]. For
  * evaluation. */
@@ -41,6 +46,9 @@ wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t
                                        wn_error *err);
 
 size_t wn_session_length(const wn_session *s); /* tokens held */
+/* The first of them that were read, up to the first decoded one: keeping these instead of reading
+ * them again changes no bit of what follows. */
+size_t wn_session_n_read(const wn_session *s);
 const int32_t *wn_session_ids(const wn_session *s);
 /* Keeps the first n tokens and returns their number; 0 where keys of them were evicted. */
 size_t wn_session_truncate(wn_session *s, size_t n);

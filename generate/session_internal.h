@@ -11,6 +11,7 @@ struct wn_session {
     wn_compute *compute;
     size_t n_ctx, n_chunk;
     size_t length;   /* tokens held */
+    size_t n_read;   /* of them, from the first on, read: not decoded, nor behind a decoded one */
     int32_t *ids;    /* [n_ctx] */
     wn_kv_store *kv; /* K after RoPE */
     /* Scratch, f32 row-major with n_chunk rows: */
@@ -25,8 +26,8 @@ struct wn_session {
 
 /* Runs the n tokens s->ids[length, length + n), n <= n_chunk: their K and V go to the cache, their
  * last hidden states to s->x. s->length stays. */
-void wn_session_forward(wn_session *s, size_t n);
+void wn_session_forward(wn_session *s, size_t n, bool decode);
 /* out[n][n_vocab] = logits of rows first .. first + n - 1 of s->x; changes s->h. */
-void wn_session_project(wn_session *s, size_t first, size_t n, float *out);
+void wn_session_project(wn_session *s, size_t first, size_t n, bool decode, float *out);
 
 #endif

@@ -1,6 +1,6 @@
-/* The split of attention into units. With many rows a unit is a block of query rows and walks
- * through all their pages; with few (decode) it is a KV head and a run of pages, and the partial
- * results are put together afterwards, in order. See kernel_table.h for the rows' order. */
+/* The split of attention into units. Usually a unit is a block of query rows and walks through all
+ * their pages; when decoding it is a KV head and a run of pages, and the partial results are put
+ * together afterwards, in order. See kernel_table.h for the rows' order. */
 #include <assert.h>
 #include <math.h>
 
@@ -123,7 +123,7 @@ void wn_attention(wn_compute *c, const wn_attention_args *a)
     for (size_t kv = 0; kv < a->n_kv_heads; kv++)
         if (head_pages(a, kv) > most_pages)
             most_pages = head_pages(a, kv);
-    if (r.n_rows > SPLIT_ROWS || most_pages <= SPLIT_MIN_PAGES ||
+    if (!a->decode || r.n_rows > SPLIT_ROWS || most_pages <= SPLIT_MIN_PAGES ||
         2 * r.n_rows * a->n_kv_heads > WN_PARTIAL_ROWS)
         run_blocks(c, &r);
     else

@@ -100,7 +100,7 @@ static wn_status open_parts(wn_compute *c, const wn_compute_options *options, wn
     c->scratch = wn_alloc_aligned(64, c->n_threads, c->scratch_bytes);
     c->strips = wn_alloc_aligned(64, strips, 1);
     c->x_blocks =
-        wn_alloc_aligned(64, WN_MATMUL_GEMV_MAX * (WN_PACKED_MAX_COLS / 256), sizeof *c->x_blocks);
+        wn_alloc_aligned(64, WN_GEMV_ROWS * (WN_PACKED_MAX_COLS / 256), sizeof *c->x_blocks);
     c->partials = wn_alloc(WN_PARTIAL_ROWS, (WN_ATTENTION_MAX_HEAD_DIM + 2) * sizeof(float));
     if (!c->scratch || !c->strips || !c->x_blocks || !c->partials)
         return wn_error_set(err, WN_NO_MEMORY, "scratch of %zu threads does not fit in memory",

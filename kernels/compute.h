@@ -8,10 +8,9 @@
  *
  * All activations are f32, row-major, contiguous. Operations cannot fail: sizes are the caller's
  * promise (assert), scratch is allocated at open and on wn_matrix_create. Results are bit-identical
- * from run to run and for any number of threads, and row i of a product does not depend on m as
- * long as m stays on one side of WN_MATMUL_GEMV_MAX (decode and prefill use different kernels).
- * Threads: one caller at a time per context. Matrices are immutable and may be shared by contexts
- * of the same instruction set.
+ * from run to run and for any number of threads, and a row's do not depend on the other rows: a
+ * text that is read at once or piece by piece has the same bits. Threads: one caller at a time per
+ * context. Matrices are immutable and may be shared by contexts of the same instruction set.
  */
 #ifndef WN_KERNELS_COMPUTE_H
 #define WN_KERNELS_COMPUTE_H
@@ -54,8 +53,8 @@ wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked);
 wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, wn_error *err);
 void wn_matrix_free(wn_matrix *w);
 bool wn_matrix_is_packed(const wn_matrix *w);
-/* Products of many rows with w take no 8-bit and, of plain types, no bf16 activations. Before its
- * first product. */
+/* wn_matmul with w takes no 8-bit and, of plain types, no bf16 activations. Before its first
+ * product. */
 void wn_matrix_set_wide_inputs(wn_matrix *w);
 size_t wn_matrix_rows(const wn_matrix *w); /* n_out */
 size_t wn_matrix_cols(const wn_matrix *w); /* n_in */
@@ -67,12 +66,6 @@ void wn_dequantize(wn_dtype type, const void *src, float *dst, size_t n);
 /* Any tensor (norm weights, biases) to a new f32 array of n elements; caller frees. */
 wn_status wn_tensor_to_f32(float **out, const wn_tensor *t, wn_error *err);
 
-/* Packed weights are multiplied in integers. Up to WN_MATMUL_GEMV_MAX rows, activations are rounded
- * to 16 or 12 bits in blocks of 256 columns (2^-16 or 2^-12 of the block's largest): memory is the
- * cost there, so they are free. More rows: bf16 operands with AMX; elsewhere 8 bits in groups of 32
- * columns on sets with an instruction for that. Plain weights: f32, or bf16 operands for more rows
- * where the set has them. Sums in f32 or exact. wn_matrix_set_wide_inputs restricts this. */
-#define WN_MATMUL_GEMV_MAX 8
 /* y[m][n_out] = x[m][n_in] w^T (+ bias[n_out] unless NULL). y must not overlap x. */
 void wn_matmul(wn_compute *c, const wn_matrix *w, const float *x, size_t m, const float *bias,
                float *y);
@@ -85,6 +78,17 @@ typedef struct wn_product {
 } wn_product;
 #define WN_MATMUL_MANY 8 /* n at most */
 void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m);
+/* The same for tokens that come one by one: memory is the cost of few rows, up to 8 are nearly as
+ * fast as one, and activations are rounded less. A row's bits depend on that row only, in both; but
+ * the two differ, so who wants the bits of wn_matmul again has to call it again, whatever m is.
+ *
+ * Rounding of activations: packed weights are multiplied in integers. Decoding: 16 or 12 bits in
+ * blocks of 256 columns (2^-16 or 2^-12 of the block's largest). wn_matmul: bf16 operands with AMX;
+ * elsewhere 8 bits in groups of 32 columns on sets with an instruction for that. Plain weights:
+ * f32, or in wn_matmul bf16 operands where the set has them. wn_matrix_set_wide_inputs restricts
+ * this. Sums in f32 or exact. */
+void wn_matmul_decode(wn_compute *c, const wn_product *products, size_t n, const float *x,
+                      size_t m);
 
 /* y[i] = x[i] / sqrt(mean(x[i]^2) + eps) * w; y may be x. */
 void wn_rmsnorm(wn_compute *c, const float *x, const float *w, size_t m, size_t d, float eps,
@@ -116,9 +120,9 @@ void wn_rope(wn_compute *c, float *x, size_t m, size_t stride, size_t n_heads, s
  *         it is not evicted).
  *
  * Without a tail (n_tail = 0) all queries see the same keys, as in an encoder. A query that sees
- * nothing gets 0. head_dim <= 256. The bits of a result depend on the lists and on m, through the
- * order of sums, only. F32 pages are multiplied in f32; others in bf16 where the set has that and
- * there are many rows. */
+ * nothing gets 0. head_dim <= 256. F32 pages are multiplied in f32; others in bf16 where the set
+ * has that, unless decoding. A query's bits depend on itself and on what it sees only, not on m;
+ * those of decoding differ. */
 typedef struct wn_kv_head {
     const uint8_t *const *log;
     size_t n_log;
@@ -132,6 +136,7 @@ typedef struct wn_attention_args {
     const wn_kv_layout *layout;
     const wn_kv_head *heads; /* [n_kv_heads] */
     size_t tail_first, n_tail, window;
+    bool decode; /* tokens that come one by one: keys are split over the threads; see above */
     size_t n_heads, n_kv_heads;
     float scale; /* of q . k */
     float *out;  /* as q */
@@ -143,7 +148,5 @@ void wn_attention(wn_compute *c, const wn_attention_args *a);
 void wn_silu_mul(wn_compute *c, const float *gate, const float *up, size_t n, float *y);
 /* y = 0.5 x (1 + erf(x / sqrt 2)); y may be x. */
 void wn_gelu_erf(wn_compute *c, const float *x, size_t n, float *y);
-/* y[i] += x[i] */
-void wn_add(wn_compute *c, const float *x, size_t n, float *y);
 
 #endif

@@ -16,7 +16,7 @@ struct wn_compute {
     bool exact;
     char reason[160];
     uint8_t *strips;      /* packed rows of x: [MC / mr][KS / KC] strips; NULL without gemm */
-    wn_x_block *x_blocks; /* [WN_MATMUL_GEMV_MAX][WN_PACKED_MAX_COLS / 256]; NULL when exact */
+    wn_x_block *x_blocks; /* [WN_GEMV_ROWS][WN_PACKED_MAX_COLS / 256]; NULL when exact */
     uint8_t *scratch;     /* n_threads pieces of scratch_bytes, 64-byte aligned */
     size_t scratch_bytes;
     float *partials;         /* [WN_PARTIAL_ROWS][WN_ATTENTION_MAX_HEAD_DIM + 2] */

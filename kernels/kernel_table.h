@@ -29,6 +29,8 @@ struct wn_matrix {
     bool wide_x;             /* no 8-bit or bf16 activations in products of many rows */
 };
 
+#define WN_GEMV_ROWS 8 /* rows of x in one pass over the weights */
+
 /* Up to 256 columns of a row of activations as integers, x = scale * q (simd_quantize.h). */
 typedef struct wn_x_block {
     int16_t q[256];     /* in each quad of columns: 0, 2, 1, 3 */
@@ -122,7 +124,6 @@ typedef struct wn_kernel_table {
                  wn_rope_order order);
     void (*silu_mul)(const float *gate, const float *up, size_t n, float *y);
     void (*gelu_erf)(const float *x, size_t n, float *y);
-    void (*add)(const float *x, size_t n, float *y);
 } wn_kernel_table;
 
 /* The reference of `attention` (attention_ref.c). */

@@ -12,9 +12,9 @@ static void ref_gemv(const wn_matrix *w, size_t row0, size_t n_rows, const float
     const size_t block_bytes = wn_dtype_block_bytes(w->type);
     const size_t block = wn_dtype_block_elements(w->type);
     const size_t step = block == 1 ? WN_QK : block;
-    assert(m <= WN_MATMUL_GEMV_MAX);
+    assert(m <= WN_GEMV_ROWS);
     for (size_t r = row0; r < row0 + n_rows; r++) {
-        double sum[WN_MATMUL_GEMV_MAX] = {0};
+        double sum[WN_GEMV_ROWS] = {0};
         for (size_t k = 0; k < w->n_in; k += step) {
             float values[WN_QK];
             const size_t n = w->n_in - k < step ? w->n_in - k : step;
@@ -88,12 +88,6 @@ static void ref_gelu_erf(const float *x, size_t n, float *y)
         y[i] = (float)(0.5 * (double)x[i] * erfc((double)x[i] * -0.70710678118654752440));
 }
 
-static void ref_add(const float *x, size_t n, float *y)
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] += x[i];
-}
-
 const wn_kernel_table wn_kernels_ref = {
     .name = "ref",
     .gemv = ref_gemv,
@@ -107,5 +101,4 @@ const wn_kernel_table wn_kernels_ref = {
     .rope = ref_rope,
     .silu_mul = ref_silu_mul,
     .gelu_erf = ref_gelu_erf,
-    .add = ref_add,
 };

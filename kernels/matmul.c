@@ -166,21 +166,20 @@ static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
     return !c->exact && !w->wide_x && k->fast_gemm ? k->fast_gemm : k->gemm;
 }
 
-/* Whether m rows of x, once packed or rounded, serve both. */
-static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *b, size_t m)
+/* Whether rows of x, once packed or rounded, serve both. */
+static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *b, bool decode)
 {
     if (!a->panels != !b->panels)
         return false;
-    if (m > WN_MATMUL_GEMV_MAX && gemm_of(c, a) != gemm_of(c, b))
+    if (!decode && gemm_of(c, a) != gemm_of(c, b))
         return false;
     return !a->panels || wn_x_limit(a->type) == wn_x_limit(b->type);
 }
 
-static void run_batch(batch b)
+static void run_batch(batch b, bool decode)
 {
-    const wn_gemm_kernels *g = gemm_of(b.c, b.products->w);
-    if (b.m > WN_MATMUL_GEMV_MAX && g && b.n_in > 0) {
-        b.g = g;
+    b.g = decode || b.n_in == 0 ? NULL : gemm_of(b.c, b.products->w);
+    if (b.g) {
         run_gemm(&b);
         return;
     }
@@ -189,7 +188,7 @@ static void run_batch(batch b)
         moved[i] = b.products[i];
     b.products = moved;
     for (size_t left = b.m; left > 0; left -= b.m) {
-        b.m = wn_size_min(left, WN_MATMUL_GEMV_MAX);
+        b.m = wn_size_min(left, WN_GEMV_ROWS);
         run_gemv(&b);
         b.x += b.m * b.n_in;
         for (size_t i = 0; i < b.n; i++)
@@ -197,16 +196,28 @@ static void run_batch(batch b)
     }
 }
 
-void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m)
+static void multiply(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m,
+                     bool decode)
 {
     assert(n <= WN_MATMUL_MANY);
     for (size_t i = 0, end = 0; i < n && m > 0; i = end) {
         const wn_matrix *w = products[i].w;
-        for (end = i + 1; end < n && same_kind(c, w, products[end].w, m); end++)
+        for (end = i + 1; end < n && same_kind(c, w, products[end].w, decode); end++)
             assert(products[end].w->n_in == w->n_in);
-        run_batch((batch){
-            .c = c, .products = products + i, .n = end - i, .x = x, .n_in = w->n_in, .m = m});
+        const batch b = {
+            .c = c, .products = products + i, .n = end - i, .x = x, .n_in = w->n_in, .m = m};
+        run_batch(b, decode);
     }
+}
+
+void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m)
+{
+    multiply(c, products, n, x, m, false);
+}
+
+void wn_matmul_decode(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m)
+{
+    multiply(c, products, n, x, m, true);
 }
 
 void wn_matmul(wn_compute *c, const wn_matrix *w, const float *x, size_t m, const float *bias,

@@ -88,18 +88,3 @@ void wn_gelu_erf(wn_compute *c, const float *x, size_t n, float *y)
     rows_run r = {.x = x, .y = y, .m = n, .d = 1};
     run_rows(c, &r, gelu_unit);
 }
-
-static void add_unit(void *ctx, size_t unit, size_t worker)
-{
-    const rows_run *r = ctx;
-    size_t n = 0;
-    const size_t at = unit_rows(r, unit, &n);
-    (void)worker;
-    r->kernels->add(r->x + at, n, r->y + at);
-}
-
-void wn_add(wn_compute *c, const float *x, size_t n, float *y)
-{
-    rows_run r = {.x = x, .y = y, .m = n, .d = 1};
-    run_rows(c, &r, add_unit);
-}

@@ -8,7 +8,7 @@
  * log2(e) are in Q. top follows the largest score only when that is 2^8 above it, so O and l are
  * seldom rescaled. Invisible keys count as exact zeros.
  *
- * Calls of few rows (decode) go to simd_attention_few.h instead, in f32.
+ * Decoding goes to simd_attention_few.h instead, in f32.
  * `pairs`: products of bf16 pairs (two to a 32-bit word) with f32 sums, twice the rate of f32; q,
  * K, V and P are rounded to bf16 then. Otherwise all in f32. Scales of int8 rows are applied to S
  * and to P, in f32.
@@ -29,13 +29,11 @@ WN_INLINE vf attention_fma(vf a, vf b, vf acc, const bool pairs)
     return vf_fma(a, b, acc);
 }
 
-/* c[rows][n] (stride) = or += a[rows][n_k words] (stride a_row) b[n_k words][n]. With few rows what
- * is read next comes into the cache meanwhile: memory is what decode waits for. */
+/* c[rows][n] (stride) = or += a[rows][n_k words] (stride a_row) b[n_k words][n]. */
 WN_INLINE void attention_tile(const float *a, size_t a_row, const float *b, size_t b_stride,
                               size_t n_k, size_t n, float *c, size_t c_stride, const bool add,
-                              const attention_ahead *ahead, const bool pairs, const int rows)
+                              const bool pairs, const int rows)
 {
-    const uint8_t *next = ahead->data, *end = next + ahead->bytes;
     for (size_t j = 0; j < n; j += WN_NR) {
         vf acc[WN_MR][2];
         WN_UNROLL
@@ -47,11 +45,6 @@ WN_INLINE void attention_tile(const float *a, size_t a_row, const float *b, size
         const float *bk = b + j;
         for (size_t k = 0; k < n_k; k++, bk += b_stride) {
             const vf b0 = vf_load(bk), b1 = vf_load(bk + WN_LANES);
-            if (rows <= 6 && next < end) {
-                __builtin_prefetch(next, 0, 2);
-                __builtin_prefetch(next + 64, 0, 2);
-                next += 128;
-            }
             WN_UNROLL
             for (int i = 0; i < rows; i++) {
                 const vf ai = vf_set1(a[(size_t)i * a_row + k]);
@@ -69,16 +62,16 @@ WN_INLINE void attention_tile(const float *a, size_t a_row, const float *b, size
 
 WN_INLINE void attention_product(const float *a, size_t a_row, const float *b, size_t b_stride,
                                  size_t n_k, size_t n, float *c, size_t c_stride, const bool add,
-                                 const attention_ahead *ahead, const bool pairs, size_t n_rows)
+                                 const bool pairs, size_t n_rows)
 {
     if (n_rows <= 1)
-        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, ahead, pairs, 1);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 1);
     else if (n_rows <= 3)
-        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, ahead, pairs, 3);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 3);
     else if (n_rows <= 6)
-        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, ahead, pairs, 6);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, 6);
     else
-        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, ahead, pairs, WN_MR);
+        attention_tile(a, a_row, b, b_stride, n_k, n, c, c_stride, add, pairs, WN_MR);
 }
 
 /* Keys of the block that rows up to `position` need, whole tiles. */
@@ -106,7 +99,7 @@ WN_INLINE void attend_strip(const attention_block *b, size_t i0, size_t n, const
     if (n_keys == 0)
         return;
     attention_product(x->q + i0 * b->q_words, b->q_words, x->kt, ATTENTION_KEYS, b->q_words, n_keys,
-                      x->s, ATTENTION_KEYS, false, &b->ahead[0], pairs, n);
+                      x->s, ATTENTION_KEYS, false, pairs, n);
     for (size_t i = 0; i < n; i++) {
         uint64_t visible[ATTENTION_PAGES] = {0};
         for (size_t p = 0; p < b->n_pages; p++)
@@ -114,7 +107,7 @@ WN_INLINE void attend_strip(const attention_block *b, size_t i0, size_t n, const
         softmax_row(b, i0 + i, visible, x->s + i * ATTENTION_KEYS, n_keys, pairs);
     }
     attention_product(x->s, ATTENTION_KEYS, x->v, b->dim, pairs ? n_keys / 2 : n_keys, b->dim,
-                      x->o + i0 * b->dim, b->dim, true, &b->ahead[1], pairs, n);
+                      x->o + i0 * b->dim, b->dim, true, pairs, n);
 }
 
 static void store_rows(const attention_block *b)
@@ -142,20 +135,12 @@ static void store_rows(const attention_block *b)
 WN_INLINE void attend_span(attention_block *b, const bool pairs)
 {
     const wn_attention_span *span = b->span;
-    const size_t last = span->page0 + span->n_pages - 1;
     load_queries(b, pairs);
     for (size_t at = 0; at < span->n_pages; at += ATTENTION_PAGES) {
         b->n_pages = wn_size_min(span->n_pages - at, ATTENTION_PAGES);
         for (size_t i = 0; i < b->n_pages; i++) {
-            const size_t page = span->page0 + at + i;
-            b->pages[i] = wn_attention_page_at(b->args, span->kv, page);
+            b->pages[i] = wn_attention_page_at(b->args, span->kv, span->page0 + at + i);
             load_page(b, i, pairs);
-            b->ahead[i] = (attention_ahead){0};
-            if (page + ATTENTION_PAGES <= last) {
-                const size_t next = page + ATTENTION_PAGES;
-                b->ahead[i].data = wn_attention_page_at(b->args, span->kv, next).data;
-                b->ahead[i].bytes = b->args->layout->page_bytes;
-            }
         }
         for (size_t i = 0; i < span->n_rows; i += WN_MR)
             attend_strip(b, i, wn_size_min(span->n_rows - i, WN_MR), pairs);
@@ -174,7 +159,7 @@ static void simd_attention(const wn_attention_args *a, const wn_attention_span *
         .q_words = a->layout->head_dim,
         .scaled = a->layout->format == WN_KV_INT8,
     };
-    if (span->n_rows <= ATTENTION_FEW_ROWS && b.head_dim % WN_LANES == 0) {
+    if (a->decode && span->n_rows <= ATTENTION_FEW_ROWS && b.head_dim % WN_LANES == 0) {
         load_queries(&b, false);
         attend_few(&b);
     }

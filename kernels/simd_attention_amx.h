@@ -5,7 +5,7 @@
  * turned once per page for all sets of the call; Q^T is packed once. Per block of pages and set:
  * S^T to memory, P^T = 2^(S^T - top) as pairs of bf16, O^T += V^T P^T with f32 sums in memory.
  * Maxima, masks and scales of int8 rows are those of simd_attention.h, which also takes F32 pages
- * and calls of few rows: a set of three queries would cost as much as one of sixteen.
+ * and decoding: a set of three queries would cost as much as one of sixteen.
  */
 #ifndef WN_KERNELS_SIMD_ATTENTION_AMX_H
 #define WN_KERNELS_SIMD_ATTENTION_AMX_H
@@ -350,7 +350,7 @@ static void amx_attention_tiles(amx_attention *a)
 static void amx_attention_span(const wn_attention_args *args, const wn_attention_span *span,
                                void *scratch)
 {
-    if (args->layout->format == WN_KV_F32 || span->n_rows < AMX_SET) {
+    if (args->layout->format == WN_KV_F32 || args->decode) {
         simd_attention(args, span, scratch);
         return;
     }

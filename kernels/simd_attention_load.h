@@ -32,11 +32,6 @@ typedef struct attention_scratch {
     size_t position[ATTENTION_ROWS];
 } attention_scratch;
 
-typedef struct attention_ahead {
-    const uint8_t *data;
-    size_t bytes;
-} attention_ahead;
-
 typedef struct attention_block {
     const wn_attention_args *args;
     const wn_attention_span *span;
@@ -45,7 +40,6 @@ typedef struct attention_block {
     bool scaled;
     size_t n_pages; /* of the current block of keys */
     wn_attention_page pages[ATTENTION_PAGES];
-    attention_ahead ahead[ATTENTION_PAGES]; /* pages of the next block */
 } attention_block;
 
 WN_INLINE size_t row_offset(const attention_block *b, size_t i, size_t stride)

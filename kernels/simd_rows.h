@@ -88,15 +88,6 @@ static void simd_gelu_erf(const float *x, size_t n, float *y)
         vf_store_n(y + i, n - i, vf_gelu(vf_load_n(x + i, n - i)));
 }
 
-static void simd_add(const float *x, size_t n, float *y)
-{
-    size_t i = 0;
-    for (; i + WN_LANES <= n; i += WN_LANES)
-        vf_store(y + i, vf_add(vf_load(y + i), vf_load(x + i)));
-    for (; i < n; i++)
-        y[i] += x[i];
-}
-
 /* Plain loops: no reduction, so the compiler's vectoriser does as well as we would. */
 static void simd_rope(float *x, size_t n_heads, size_t head_dim, const float *c, const float *s,
                       wn_rope_order order)

@@ -17,17 +17,14 @@
  * second block of 8. */
 #define PACK_ROWS 1008
 #define MAX_SCRATCH_FLOATS ((size_t)1 << 28) /* 1 GiB: a hostile config.json ends here */
-/* Short packs are filled up with zero rows past the GEMV limit, so that every product runs the same
- * kernel and a text's bits do not depend on its neighbours. */
-#define MIN_ROWS (WN_MATMUL_GEMV_MAX + 1)
 
 struct wn_bert_encoder {
     wn_compute *c;
     wn_bert_config config;
     wn_bert_weights weights;
     size_t capacity;
-    /* Scratch, rows = capacity rounded up to MIN_ROWS. */
-    float *x, *qkv, *mixed, *proj, *hidden;
+    /* Scratch, rows = capacity. */
+    float *x, *qkv, *mixed, *hidden;
     wn_kv_layout layout;
     uint8_t *pages;        /* K and V of one sequence: [n_heads][n_pages] */
     const uint8_t **lists; /* each page of them */
@@ -49,7 +46,6 @@ static wn_status alloc_scratch(wn_bert_encoder *e, wn_error *err)
     e->x = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
     e->qkv = wn_alloc_aligned(64, e->capacity, 3 * d * sizeof(float));
     e->mixed = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
-    e->proj = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
     e->hidden = wn_alloc_aligned(64, e->capacity, g->d_ff * sizeof(float));
     e->layout = wn_kv_layout_of(WN_KV_F32, g->head_dim);
     e->n_pages = (g->max_tokens + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
@@ -57,8 +53,8 @@ static wn_status alloc_scratch(wn_bert_encoder *e, wn_error *err)
     e->sum = wn_alloc(d, sizeof *e->sum);
     e->lists = wn_alloc(g->n_heads * e->n_pages, sizeof *e->lists);
     e->heads = wn_alloc(g->n_heads, sizeof *e->heads);
-    if (!e->x || !e->qkv || !e->mixed || !e->proj || !e->hidden || !e->pages || !e->sum ||
-        !e->lists || !e->heads)
+    if (!e->x || !e->qkv || !e->mixed || !e->hidden || !e->pages || !e->sum || !e->lists ||
+        !e->heads)
         return wn_error_set(err, WN_NO_MEMORY, "no memory for the encoder's scratch");
     for (size_t i = 0; i < g->n_heads * e->n_pages; i++)
         e->lists[i] = e->pages + i * e->layout.page_bytes;
@@ -89,7 +85,7 @@ void wn_bert_encoder_close(wn_bert_encoder *e)
 {
     if (!e)
         return;
-    float *floats[] = {e->x, e->qkv, e->mixed, e->proj, e->hidden};
+    float *floats[] = {e->x, e->qkv, e->mixed, e->hidden};
     for (size_t j = 0; j < sizeof floats / sizeof floats[0]; j++)
         free(floats[j]);
     free(e->sum);
@@ -173,6 +169,14 @@ static void attend(wn_bert_encoder *e, const size_t *lens, size_t n)
     }
 }
 
+/* The residual stream: x += from w^T + bias. */
+static void add_product(wn_bert_encoder *e, const wn_matrix *w, const float *bias,
+                        const float *from, size_t rows)
+{
+    const wn_product p = {.w = w, .bias = bias, .y = e->x, .add = true};
+    wn_matmul_many(e->c, &p, 1, from, rows);
+}
+
 static void run_layer(wn_bert_encoder *e, const wn_bert_layer *l, const size_t *lens, size_t n,
                       size_t rows)
 {
@@ -180,13 +184,11 @@ static void run_layer(wn_bert_encoder *e, const wn_bert_layer *l, const size_t *
     float eps = e->config.norm_eps;
     wn_matmul(e->c, l->qkv, e->x, rows, l->qkv_bias, e->qkv);
     attend(e, lens, n);
-    wn_matmul(e->c, l->attn_out, e->mixed, rows, l->attn_out_bias, e->proj);
-    wn_add(e->c, e->proj, rows * d, e->x);
+    add_product(e, l->attn_out, l->attn_out_bias, e->mixed, rows);
     wn_layernorm(e->c, e->x, l->attn_norm_w, l->attn_norm_b, rows, d, eps, e->x);
     wn_matmul(e->c, l->up, e->x, rows, l->up_bias, e->hidden);
     wn_gelu_erf(e->c, e->hidden, rows * f, e->hidden);
-    wn_matmul(e->c, l->down, e->hidden, rows, l->down_bias, e->proj);
-    wn_add(e->c, e->proj, rows * d, e->x);
+    add_product(e, l->down, l->down_bias, e->hidden, rows);
     wn_layernorm(e->c, e->x, l->ffn_norm_w, l->ffn_norm_b, rows, d, eps, e->x);
 }
 
@@ -219,14 +221,11 @@ void wn_bert_encoder_encode(wn_bert_encoder *e, const int32_t *ids, const size_t
     assert(total <= e->capacity);
     if (n == 0)
         return;
-    size_t rows = total < MIN_ROWS ? MIN_ROWS : total;
-    memset(e->x + total * d, 0, (rows - total) * d * sizeof(float));
-    memset(e->mixed + total * d, 0, (rows - total) * d * sizeof(float));
     embed_tokens(e, ids, lens, n);
-    wn_layernorm(e->c, e->x, e->weights.norm_w, e->weights.norm_b, rows, d, e->config.norm_eps,
+    wn_layernorm(e->c, e->x, e->weights.norm_w, e->weights.norm_b, total, d, e->config.norm_eps,
                  e->x);
     for (size_t i = 0; i < e->config.n_layers; i++)
-        run_layer(e, &e->weights.layers[i], lens, n, rows);
+        run_layer(e, &e->weights.layers[i], lens, n, total);
     for (size_t s = 0, row = 0; s < n; row += lens[s++])
         pool(e, e->x + row * d, lens[s], out + s * d);
 }

@@ -11,7 +11,7 @@ static void run_tokens(const wn_model *m, wn_compute *c)
     wn_session *s = NULL;
     if (wn_session_open(&s, m, c, &(wn_session_options){.n_ctx = 8}, NULL) == WN_OK) {
         (void)wn_session_append(s, ids, 5, NULL, NULL, NULL);
-        (void)wn_session_append(s, ids, 1, NULL, NULL, NULL);
+        (void)wn_session_decode(s, ids[0], NULL);
     }
     wn_session_close(s);
 }

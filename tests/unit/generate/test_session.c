@@ -61,46 +61,98 @@ static void assert_same_bits(const float *a, const float *b)
     assert_memory_equal(a, b, TINY_VOCAB * sizeof *a);
 }
 
-/* However the tokens come in, in whatever chunks, one by one or together: the same numbers. */
+/* However the tokens come in, in whatever chunks, one by one or together: the same bits, with the
+ * products and the KV format that users have. */
+static void check_cuts(wn_compute *c, const wn_model *m, wn_kv_format format)
+{
+    static const size_t chunks[] = {1, 7, 32, 1000};
+    wn_session *s = NULL;
+    float whole[TINY_VOCAB], early[TINY_VOCAB];
+    wn_session_options o = {.kv_format = format};
+    WN_ASSERT_OK(wn_session_open(&s, m, c, &o, err));
+    append(s, ids, 60);
+    memcpy(early, wn_session_logits(s), sizeof early);
+    wn_session_truncate(s, 0);
+    append(s, ids, TINY_CTX);
+    memcpy(whole, wn_session_logits(s), sizeof whole);
+    wn_session_close(s);
+    assert_true(distance(early, whole) > 0.1); /* positions differ, so the test can tell */
+    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
+        o.n_chunk = chunks[i];
+        WN_ASSERT_OK(wn_session_open(&s, m, c, &o, err));
+        append(s, ids, 50);
+        for (size_t at = 50; at < 60; at++)
+            append(s, ids + at, 1);
+        assert_same_bits(wn_session_logits(s), early);
+        append(s, ids + 60, TINY_CTX - 60);
+        assert_same_bits(wn_session_logits(s), whole);
+        assert_int_equal(wn_session_length(s), TINY_CTX);
+        assert_memory_equal(wn_session_ids(s), ids, sizeof ids);
+        wn_session_truncate(s, 59);
+        append(s, ids + 59, 1);
+        assert_same_bits(wn_session_logits(s), early);
+        wn_session_close(s);
+    }
+}
+
 static void test_cuts_do_not_matter(void **state)
 {
     (void)state;
-    static const size_t chunks[] = {1, 7, 32, 1000};
+    static const char *const isas[] = {"auto", "ref", "avx2", "avx512", "amx-emulated"};
+    check_cuts(compute, model, WN_KV_F32);
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        wn_compute *c = NULL;
+        wn_model *m = NULL;
+        if (wn_compute_open(&c, &(wn_compute_options){.isa = isas[i]}, NULL) != WN_OK)
+            continue;
+        WN_ASSERT_OK(wn_model_open_weights(&m, c, dir, err));
+        for (wn_kv_format f = WN_KV_F32; f <= WN_KV_INT8; f++)
+            check_cuts(c, m, f);
+        wn_model_close(m);
+        wn_compute_close(c);
+    }
+}
+
+/* The logits of all positions are those of the last one, each time. */
+static void test_all_logits(void **state)
+{
+    (void)state;
     float *all = malloc(sizeof *all * TINY_CTX * TINY_VOCAB);
     assert_non_null(all);
-    wn_session *reference = open_session(0, 0);
-    WN_ASSERT_OK(wn_session_append_all_logits(reference, ids, TINY_CTX, all, err));
-    assert_true(distance(all, all + TINY_VOCAB) > 0.1); /* positions differ, so the test can tell */
-    assert_same_bits(wn_session_logits(reference), all + (TINY_CTX - 1) * TINY_VOCAB);
-    for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
-        wn_session *s = open_session(0, chunks[i]);
-        append(s, ids, 50);
-        assert_true(distance(wn_session_logits(s), all + 49 * TINY_VOCAB) < 1e-4);
-        for (size_t at = 50; at < 60; at++) {
-            append(s, ids + at, 1);
-            assert_true(distance(wn_session_logits(s), all + at * TINY_VOCAB) < 1e-4);
-        }
-        append(s, ids + 60, TINY_CTX - 60);
-        assert_true(distance(wn_session_logits(s), all + (TINY_CTX - 1) * TINY_VOCAB) < 1e-4);
-        assert_int_equal(wn_session_length(s), TINY_CTX);
-        assert_memory_equal(wn_session_ids(s), ids, sizeof ids);
-        wn_session_close(s);
+    wn_session *s = open_session(0, 0);
+    WN_ASSERT_OK(wn_session_append_all_logits(s, ids, TINY_CTX, all, err));
+    assert_same_bits(wn_session_logits(s), all + (TINY_CTX - 1) * TINY_VOCAB);
+    wn_session_truncate(s, 0);
+    for (size_t at = 0; at < TINY_CTX; at += 53) {
+        append(s, ids + wn_session_length(s), at + 1 - wn_session_length(s));
+        assert_true(distance(wn_session_logits(s), all + at * TINY_VOCAB) < 1e-4);
     }
-    wn_session_close(reference);
+    wn_session_close(s);
     free(all);
 }
 
-/* Chunks end at absolute multiples of n_chunk: a prefix handed in beforehand leaves the same bits.
- */
-static void test_chunks_are_on_a_fixed_grid(void **state)
+/* Decoding gives what reading gives, but for the last places, and does not count as read. */
+static void test_decode(void **state)
 {
     (void)state;
     wn_session *a = open_session(0, 32), *b = open_session(0, 32);
-    append(a, ids, 150);
-    append(b, ids, 32);
-    append(b, ids + 32, 64);
-    append(b, ids + 96, 54);
+    append(a, ids, 100);
+    append(b, ids, 90);
+    assert_int_equal(wn_session_n_read(b), 90);
+    for (size_t at = 90; at < 100; at++)
+        WN_ASSERT_OK(wn_session_decode(b, ids[at], err));
+    assert_true(distance(wn_session_logits(a), wn_session_logits(b)) < 1e-4);
+    assert_int_equal(wn_session_length(b), 100);
+    append(b, ids + 100, 20);
+    assert_int_equal(wn_session_n_read(b), 90);
+    wn_session_truncate(b, 95);
+    assert_int_equal(wn_session_n_read(b), 90);
+    wn_session_truncate(b, 80);
+    assert_int_equal(wn_session_n_read(b), 80);
+    append(b, ids + 80, 20);
+    assert_int_equal(wn_session_n_read(b), 100);
     assert_same_bits(wn_session_logits(a), wn_session_logits(b));
+    assert_int_equal(wn_session_decode(b, TINY_VOCAB, NULL), WN_INVALID);
     wn_session_close(a);
     wn_session_close(b);
 }
@@ -295,7 +347,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cuts_do_not_matter),
-        cmocka_unit_test(test_chunks_are_on_a_fixed_grid),
+        cmocka_unit_test(test_all_logits),
+        cmocka_unit_test(test_decode),
         cmocka_unit_test(test_truncate),
         cmocka_unit_test(test_refusals_change_nothing),
         cmocka_unit_test(test_kv_formats),

@@ -34,24 +34,26 @@ static void expect_head(const attention_data *d, size_t t, size_t head, bool bf1
         out[i] = total == 0 ? 0 : out[i] / total;
 }
 
-/* Few rows are multiplied in f32, where head_dim is whole vectors. */
-static bool multiplies_bf16(const char *isa, const attention_case *k)
+/* Decoding multiplies few rows in f32, where head_dim is whole vectors. */
+static bool multiplies_bf16(const char *isa, const attention_case *k, bool decode)
 {
-    const size_t rows = k->m * (k->n_heads / k->n_kv_heads);
+    const bool few = decode && k->m * (k->n_heads / k->n_kv_heads) <= 16;
     if (!strcmp(isa, "amx-emulated"))
-        return rows >= 16;
+        return !decode;
     if (!strcmp(isa, "amx"))
-        return rows >= 16 || k->head_dim % 16 != 0;
-    return !strcmp(isa, "avx512bf16") && (rows > 16 || k->head_dim % 16 != 0);
+        return !decode || !few || k->head_dim % 16 != 0;
+    return !strcmp(isa, "avx512bf16") && (!few || k->head_dim % 16 != 0);
 }
 
-static void check_case(wn_compute *c, const attention_case *k, wn_kv_format format, float q_size)
+static void check_case(wn_compute *c, const attention_case *k, wn_kv_format format, float q_size,
+                       bool decode)
 {
     attention_data *d = case_attention(k, format, q_size);
     /* Products of bf16 pairs: P is rounded by 2^-8 of itself, and |v| <= 1. */
-    const bool bf16 = format != WN_KV_F32 && multiplies_bf16(wn_compute_isa(c), k);
+    const bool bf16 = format != WN_KV_F32 && multiplies_bf16(wn_compute_isa(c), k, decode);
     const double tolerance = bf16 ? 4e-3 : 2e-6 * (1 + (double)q_size);
     const float gap = k->m ? d->out[k->n_heads * k->head_dim] : 0;
+    d->args.decode = decode;
     wn_attention(c, &d->args);
     if (k->m)
         assert_true(d->out[k->n_heads * k->head_dim] == gap);
@@ -59,11 +61,13 @@ static void check_case(wn_compute *c, const attention_case *k, wn_kv_format form
         for (size_t h = 0; h < k->n_heads; h++) {
             double expected[256];
             char what[256];
-            snprintf(what, sizeof what,
-                     "%s %s m=%zu log=%zu tail=%zu+%zu window=%zu heads=%zu/%zu dim=%zu token %zu "
-                     "head %zu",
-                     wn_compute_isa(c), wn_kv_format_name(format), k->m, k->n_log, k->tail_first,
-                     k->n_tail, k->window, k->n_heads, k->n_kv_heads, k->head_dim, t, h);
+            snprintf(
+                what, sizeof what,
+                "%s %s%s m=%zu log=%zu tail=%zu+%zu window=%zu heads=%zu/%zu dim=%zu token %zu "
+                "head %zu",
+                wn_compute_isa(c), wn_kv_format_name(format), decode ? " decode" : "", k->m,
+                k->n_log, k->tail_first, k->n_tail, k->window, k->n_heads, k->n_kv_heads,
+                k->head_dim, t, h);
             expect_head(d, t, h, bf16, expected);
             for (size_t i = 0; i < k->head_dim; i++)
                 case_close((float)expected[i], d->out[t * d->args.out_stride + h * k->head_dim + i],
@@ -128,9 +132,11 @@ static void test_against_double(void **state)
         if (!c)
             continue;
         for (size_t k = 0; k < sizeof cases / sizeof *cases * N_FORMATS; k++) {
-            check_case(c, &cases[k / N_FORMATS], formats[k % N_FORMATS], 1.0f);
-            /* A peaked softmax: the running maximum moves. */
-            check_case(c, &cases[k / N_FORMATS], formats[k % N_FORMATS], 20.0f);
+            for (int decode = 0; decode < 2; decode++) {
+                check_case(c, &cases[k / N_FORMATS], formats[k % N_FORMATS], 1.0f, decode);
+                /* A peaked softmax: the running maximum moves. */
+                check_case(c, &cases[k / N_FORMATS], formats[k % N_FORMATS], 20.0f, decode);
+            }
         }
         wn_compute_close(c);
     }
@@ -185,6 +191,7 @@ static void test_same_bits(void **state)
             continue;
         attention_data *d =
             case_attention(&shapes[i / N_FORMATS % 3], formats[i % N_FORMATS], 3.0f);
+        d->args.decode = d->shape.m == 1;
         const size_t n = d->shape.m * d->args.out_stride;
         float *all = wn_alloc(n, sizeof *all);
         assert_non_null(all);
@@ -201,6 +208,42 @@ static void test_same_bits(void **state)
         case_attention_free(d);
         wn_compute_close(one);
         wn_compute_close(two);
+    }
+}
+
+/* The last queries alone have the bits that they have among the others. */
+static void test_queries_alone(void **state)
+{
+    (void)state;
+    static const attention_case k = {.m = 150,
+                                     .tail_first = 0,
+                                     .n_tail = 290,
+                                     .window = DENSE,
+                                     .n_heads = 6,
+                                     .n_kv_heads = 2,
+                                     .head_dim = 64};
+    static const size_t few[] = {1, 2, 5, 31, 149};
+    for (size_t i = 0; i < N_ISAS * N_FORMATS; i++) {
+        wn_compute *c = case_compute(all_isas[i / N_FORMATS], 2);
+        if (!c)
+            continue;
+        attention_data *d = case_attention(&k, formats[i % N_FORMATS], 3.0f);
+        const size_t stride = d->args.out_stride;
+        float *out = case_floats(k.m * stride);
+        wn_attention(c, &d->args);
+        for (size_t j = 0; j < sizeof few / sizeof *few; j++) {
+            wn_attention_args part = d->args;
+            part.m = few[j];
+            part.q += (k.m - few[j]) * stride;
+            part.out = out;
+            wn_attention(c, &part);
+            for (size_t t = 0; t < few[j]; t++)
+                assert_memory_equal(out + t * stride, d->out + (k.m - few[j] + t) * stride,
+                                    k.n_heads * k.head_dim * sizeof *out);
+        }
+        free(out);
+        case_attention_free(d);
+        wn_compute_close(c);
     }
 }
 
@@ -239,9 +282,8 @@ static void test_extreme_scores(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_double),
-        cmocka_unit_test(test_window_boundary),
-        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_against_double), cmocka_unit_test(test_window_boundary),
+        cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_queries_alone),
         cmocka_unit_test(test_extreme_scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,26 +78,22 @@ static void test_layernorm(void **state)
 
 static void check_activations(wn_compute *c, size_t n)
 {
-    float *x = case_floats(n), *up = case_floats(n), *y = case_floats(n), *sum = case_floats(n);
+    float *x = case_floats(n), *up = case_floats(n), *y = case_floats(n);
     for (size_t i = 0; i < n; i++)
         x[i] *= i % 3 ? 6.0f : 120.0f;
-    memcpy(sum, up, n * sizeof *sum);
-    wn_add(c, x, n, sum);
     wn_silu_mul(c, x, up, n, y);
     for (size_t i = 0; i < n; i++) {
         const double v = (double)x[i], silu = v / (1 + exp(-v)) * (double)up[i];
         case_close((float)silu, y[i], 4e-7 * fabs(silu) + 1e-30, "silu_mul", i);
-        assert_true(sum[i] == up[i] + x[i]);
     }
     wn_gelu_erf(c, x, n, y);
     for (size_t i = 0; i < n; i++) {
         const double v = (double)x[i], gelu = 0.5 * v * erfc(-v / sqrt(2));
-        case_close((float)gelu, y[i], 1.2e-7 + 6.1e-8 * fabs(gelu), "gelu", i);
+        case_close((float)gelu, y[i], 1.2e-7 * (1 + fabs(gelu)), "gelu", i);
     }
     wn_gelu_erf(c, x, n, x);
     assert_memory_equal(x, y, n * sizeof *y);
     wn_silu_mul(c, y, up, n, y);
-    free(sum);
     free(y);
     free(up);
     free(x);

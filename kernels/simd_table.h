@@ -1,0 +1,29 @@
+/* Pieces of the tables of the instruction sets with vectors: what several of them share. A table
+ * includes the headers of the pieces that it takes. */
+#ifndef WN_KERNELS_SIMD_TABLE_H
+#define WN_KERNELS_SIMD_TABLE_H
+
+#include "kernels/simd_gemm.h"
+#include "kernels/simd_gemv.h"
+#include "kernels/simd_packed_gemv.h"
+#include "kernels/simd_quantize.h"
+#include "kernels/simd_rows.h"
+
+/* Products of few rows or in f32, and everything by rows. */
+#define WN_SIMD_PARTS                                                                              \
+    .gemv = simd_gemv, .gemm = &simd_gemm, .packed_gemv = simd_packed_gemv,                        \
+    .quantize = simd_quantize, .rmsnorm = simd_rmsnorm, .layernorm = simd_layernorm,               \
+    .rope = simd_rope, .silu_mul = simd_silu_mul, .gelu_erf = simd_gelu_erf
+
+/* simd_attention.h */
+#define WN_SIMD_ATTENTION                                                                          \
+    .attention = simd_attention, .attention_rows = ATTENTION_ROWS, .attention_row_step = WN_MR,    \
+    .attention_scratch_bytes = sizeof(attention_scratch)
+
+/* simd_gemm_amx.h, simd_attention_amx.h */
+#define WN_AMX_PARTS                                                                               \
+    .fast_gemm = &amx_gemm, .packed_gemm = &amx_gemm, .attention = amx_attention_span,             \
+    .attention_rows = AMX_ATTENTION_ROWS, .attention_row_step = AMX_SET,                           \
+    .attention_scratch_bytes = AMX_ATTENTION_SCRATCH
+
+#endif
