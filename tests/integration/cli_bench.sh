@@ -46,7 +46,7 @@ for list in x 0 4, ,4 4,-1 1048577 "4 5"; do
     refused 'is no list of' prefill --tokens "$list"
 done
 refused 'above the 8192 positions' decode --depth 8192 --generate 1
-refused 'kv-format: "f16" is none' decode --kv-format f16
+refused 'kv-format "f16" is none' decode --kv-format f16
 refused 'the verbs are' frobnicate
 : >"$work/text"
 refused 'no tokens' prefill --text "$work/text"
