@@ -14,7 +14,13 @@ cd "$1"
 shift
 [ -f "$package.tar.gz" ] ||
     python3 -m pip download --quiet --no-deps --no-binary llama-cpp-python "llama-cpp-python==${package#*-}"
-[ -d "$package" ] || tar xzf "$package.tar.gz"
+if [ ! -d "$package" ]; then
+    tar xzf "$package.tar.gz"
+    # gcc 12 believes that the instruction reads the first bytes of the tiles' configuration only, and leaves out
+    # the stores of the rest: an illegal instruction on machines with AMX. A barrier keeps them.
+    sed -i 's/^    _tile_loadconfig(&tc);/    __asm__ volatile("" ::: "memory");\n&/' \
+        "$package/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp"
+fi
 cmake -S "$package/vendor/llama.cpp" -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DLLAMA_BUILD_TESTS=OFF "$@"
 ninja -C build llama-bench llama-perplexity llama-quantize llama-server
 build/bin/llama-bench --version
