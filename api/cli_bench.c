@@ -189,15 +189,16 @@ const wn_command wn_cli_bench = {
     .name = "bench",
     .usage = "winnow bench {prefill | decode | embed} [OPTIONS]",
     .summary = "measure the engine's speed on this machine",
-    .help = "`prefill` reads prompts into fresh sessions, `decode` appends tokens one by one to a "
-            "session that\nholds --depth tokens, `embed` embeds passages. Loading is not part of "
-            "it. Run nothing else\nmeanwhile.\n\n"
-            "--json prints one object with a `rows` array, one row a size: bench, tokens "
-            "(prefill, embed) or\ndepth (decode), unit (tokens/s or passages/s), median, min, max, "
-            "repeats, model, weights (the type\nthat most bytes of the file have), isa, exact, "
-            "threads, machine, version; prefill and decode also kv_format, thin.\n\nexamples:\n"
-            "  winnow bench prefill --tokens 512,4096\n"
-            "  winnow bench decode --depth 0,4096 --generate 64 --model my.gguf --json\n"
-            "  winnow bench embed --tokens 256 --threads 1 --isa avx2",
+    .help =
+        "`prefill` reads prompts into an empty session, `decode` appends tokens one by one to a "
+        "session that\nholds --depth tokens, `embed` embeds passages. Loading is not part of "
+        "it. Run nothing else\nmeanwhile.\n\n"
+        "--json prints one object with a `rows` array, one row a size: bench, tokens "
+        "(prefill, embed) or\ndepth (decode), unit (tokens/s or passages/s), median, min, max, "
+        "repeats, model, weights (the type\nthat most bytes of the file have), isa, exact, "
+        "threads, machine, version; prefill and decode also kv_format, thin.\n\nexamples:\n"
+        "  winnow bench prefill --tokens 512,4096\n"
+        "  winnow bench decode --depth 0,4096 --generate 64 --model my.gguf --json\n"
+        "  winnow bench embed --tokens 256 --threads 1 --isa avx2",
     .options = options,
     .run = run};

@@ -34,6 +34,11 @@
 #define GATE_EPOCH (WN_THREAD_POOL_MAX * GATE_INSIDE)
 #define GATE_EPOCH_ALL (~(GATE_EPOCH - 1)) /* counts loops, modulo 2^18 */
 
+/* Units of a loop are cut into a share for each worker: how many of them are taken. */
+typedef struct share {
+    _Alignas(64) atomic_size_t taken;
+} share;
+
 struct wn_thread_pool {
     pthread_t *threads;
     size_t n_threads; /* the caller included */
@@ -49,7 +54,8 @@ struct wn_thread_pool {
 
     _Alignas(64) atomic_uint gate;
     atomic_uint n_asleep;
-    _Alignas(64) atomic_size_t next_unit;
+    share *shares; /* [n_threads] */
+    size_t share_units;
 };
 
 typedef struct helper {
@@ -84,15 +90,24 @@ static bool spin(atomic_uint *word, unsigned mask, unsigned value, bool equal)
     return false;
 }
 
-/* How many. */
+/* The worker's own share, then what is left of the others'. Returns how many. */
 static size_t run_units(wn_thread_pool *p, size_t worker)
 {
-    for (size_t n = 0;; n++) {
-        const size_t unit = atomic_fetch_add_explicit(&p->next_unit, 1, memory_order_relaxed);
-        if (unit >= p->n_units)
-            return n;
-        p->body(p->ctx, unit, worker);
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_threads; i++) {
+        const size_t part = (worker + i) % p->n_threads, first = part * p->share_units;
+        const size_t left = first < p->n_units ? p->n_units - first : 0;
+        const size_t size = left < p->share_units ? left : p->share_units;
+        atomic_size_t *taken = &p->shares[part].taken;
+        while (atomic_load_explicit(taken, memory_order_relaxed) < size) {
+            const size_t unit = atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
+            if (unit >= size)
+                break;
+            p->body(p->ctx, first + unit, worker);
+            n++;
+        }
     }
+    return n;
 }
 
 /* ---- helpers ---- */
@@ -199,7 +214,8 @@ wn_status wn_thread_pool_open(wn_thread_pool **out, size_t n_threads, wn_error *
         return wn_error_set(err, WN_NO_MEMORY, "thread pool: out of memory");
     *p = (wn_thread_pool){.n_threads = n_threads};
     p->threads = wn_alloc(n_threads, sizeof *p->threads);
-    bool ok = p->threads != NULL;
+    p->shares = wn_alloc_aligned(64, n_threads, sizeof *p->shares);
+    bool ok = p->threads && p->shares;
     for (size_t i = 1; ok && i < n_threads; i++)
         ok = start_helper(p, i);
     if (!ok) {
@@ -244,7 +260,9 @@ void wn_thread_pool_run(wn_thread_pool *p, size_t n_units, wn_unit_fn body, void
     p->body = body;
     p->ctx = ctx;
     p->n_units = n_units;
-    atomic_store_explicit(&p->next_unit, 0, memory_order_relaxed);
+    p->share_units = (n_units + p->n_threads - 1) / p->n_threads;
+    for (size_t i = 0; i < p->n_threads; i++)
+        atomic_store_explicit(&p->shares[i].taken, 0, memory_order_relaxed);
     const int64_t start = wn_clock_ns();
     open_gate(p);
     const size_t n = run_units(p, 0);
@@ -265,5 +283,6 @@ void wn_thread_pool_close(wn_thread_pool *p)
     for (size_t i = 0; i < p->n_started; i++)
         pthread_join(p->threads[i], NULL);
     free(p->threads);
+    free(p->shares);
     free(p);
 }

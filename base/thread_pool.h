@@ -2,7 +2,9 @@
  *
  *     wn_thread_pool_run(pool, n_units, body, ctx);   // returns when all units are done
  *
- * Units are handed out dynamically (one atomic counter); the calling thread works too, as worker 0.
+ * Units are handed out dynamically; the calling thread works too, as worker 0. Each worker begins
+ * with a share of neighbouring units of its own (from loop to loop the same part of the data, which
+ * its caches still hold), then takes what is left of the others'.
  * It waits for helpers that have begun a unit, never for one that has not come yet: a helper whose
  * processor is busy with something else costs nothing. One that lost its processor in the middle of
  * a unit keeps everybody waiting; it then stays away for some milliseconds, longer when it happens
