@@ -59,10 +59,8 @@ static void ffn_block(wn_session *s, size_t layer, size_t n, bool decode)
     const wn_layer *y = &s->model->layers[layer];
     wn_compute *k = s->compute;
     wn_rmsnorm(k, s->x, y->ffn_norm, n, c->d_model, c->norm_eps, s->h);
-    const wn_product gate_up[] = {{y->gate, NULL, s->gate, false}, {y->up, NULL, s->up, false}};
-    multiply(s, decode, gate_up, 2, s->h, n);
-    wn_silu_mul(k, s->gate, s->up, n * c->d_ff, s->gate);
-    multiply(s, decode, &(wn_product){.w = y->down, .y = s->x, .add = true}, 1, s->gate, n);
+    const wn_ffn f = {.gate = y->gate, .up = y->up, .down = y->down};
+    wn_ffn_add(k, &f, s->h, n, decode, s->inner, s->x);
 }
 
 void wn_session_forward(wn_session *s, size_t n, bool decode)

@@ -6,7 +6,6 @@
 #include "base/checked.h"
 #include "generate/session_internal.h"
 
-#define DEFAULT_CHUNK 256
 #define THIN_WINDOW 256  /* tokens; as eviction heads have it */
 #define ROW_ALIGNMENT 64 /* bytes; a cache line */
 
@@ -14,7 +13,7 @@ static wn_status check_options(wn_session *s, const wn_session_options *options,
 {
     const wn_model_config *c = wn_model_config_of(s->model);
     s->n_ctx = options->n_ctx ? options->n_ctx : c->n_ctx;
-    s->n_chunk = options->n_chunk ? options->n_chunk : DEFAULT_CHUNK;
+    s->n_chunk = options->n_chunk ? options->n_chunk : wn_compute_chunk(s->compute);
     if (s->n_ctx > c->n_ctx)
         return wn_error_set(err, WN_INVALID, "n_ctx %zu is above the %zu positions that %s knows",
                             s->n_ctx, c->n_ctx, wn_model_name(s->model));
@@ -50,8 +49,7 @@ static wn_status carve_scratch(wn_session *s, wn_error *err)
         {&s->attended, s->n_chunk, c->n_heads * c->head_dim},
         {&s->new_k, s->n_chunk, c->n_kv_heads * c->head_dim},
         {&s->new_v, s->n_chunk, c->n_kv_heads * c->head_dim},
-        {&s->gate, s->n_chunk, c->d_ff},
-        {&s->up, s->n_chunk, c->d_ff},
+        {&s->inner, s->n_chunk, 2 * c->d_ff},
         {&s->angles, s->n_chunk, c->head_dim},
         {&s->logits, 1, c->n_vocab},
     };
@@ -93,7 +91,7 @@ void wn_session_close(wn_session *s)
     if (!s)
         return;
     float *scratch[] = {s->x,     s->h,    s->q,  s->attended, s->new_k,
-                        s->new_v, s->gate, s->up, s->angles,   s->logits};
+                        s->new_v, s->inner, s->angles,   s->logits};
     for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
         free(scratch[i]);
     wn_kv_store_close(s->kv);

@@ -18,7 +18,7 @@ typedef struct wn_session wn_session;
 
 typedef struct wn_session_options {
     size_t n_ctx;   /* capacity in tokens; 0 = the model's */
-    size_t n_chunk; /* prefill chunk in tokens; 0 = 256 */
+    size_t n_chunk; /* prefill chunk in tokens; 0 = wn_compute_chunk */
     wn_kv_format kv_format;
     size_t thin; /* for measurements: 0 = keep all keys; n = every KV head keeps the last 256 tokens
                     and about every n-th before them */

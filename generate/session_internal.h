@@ -19,7 +19,7 @@ struct wn_session {
     float *h;             /* [d_model] normed input, or a block's output */
     float *q, *attended;  /* [n_heads * head_dim] */
     float *new_k, *new_v; /* [n_kv_heads * head_dim] */
-    float *gate, *up;     /* [d_ff] */
+    float *inner;         /* [2][d_ff] */
     float *angles;        /* [head_dim] cosines and sines of the rows' positions */
     float *logits;        /* one row [n_vocab] */
 };

@@ -28,9 +28,7 @@ static void block_unit(void *ctx, size_t unit, size_t worker)
 {
     const attention_run *r = ctx;
     const wn_attention_args *a = r->args;
-    /* Last rows first: they see the most keys, and a long unit at the end would leave the other
-     * threads waiting. */
-    const size_t block = r->n_blocks - 1 - unit / a->n_kv_heads;
+    const size_t block = unit / a->n_kv_heads;
     wn_attention_span span = {.kv = unit % a->n_kv_heads, .row0 = block * r->block_rows};
     span.n_rows = wn_size_min(r->n_rows - span.row0, r->block_rows);
     span.n_pages = wn_attention_n_pages(

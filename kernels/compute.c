@@ -86,6 +86,11 @@ static void measure_scratch(const wn_kernel_table *k, size_t *scratch, size_t *s
         *strips =
             size_max(*strips, WN_GEMM_MC / g->mr * (WN_GEMM_KS / WN_GEMM_KC) * g->strip_bytes);
     }
+    if (k->tiles) {
+        *scratch = size_max(*scratch, k->tiles->scratch_bytes);
+        *strips = size_max(*strips, WN_TILE_MAX_ROWS / WN_TILE_STRIP *
+                                        wn_tile_strip_bytes(WN_PACKED_MAX_COLS));
+    }
     *scratch = wn_size_div_up(*scratch, 64) * 64;
 }
 
@@ -97,12 +102,14 @@ static wn_status open_parts(wn_compute *c, const wn_compute_options *options, wn
     c->exact = options->exact || !c->kernels->packed_gemv;
     size_t strips = 0;
     measure_scratch(c->kernels, &c->scratch_bytes, &strips);
-    c->scratch = wn_alloc_aligned(64, c->n_threads, c->scratch_bytes);
-    c->strips = wn_alloc_aligned(64, strips, 1);
+    c->scratch = wn_alloc_huge(c->n_threads * c->scratch_bytes);
+    c->strips = wn_alloc_huge(strips);
+    c->inner_strips = c->kernels->tiles ? wn_alloc_huge(strips) : NULL;
     c->x_blocks =
         wn_alloc_aligned(64, WN_GEMV_ROWS * (WN_PACKED_MAX_COLS / 256), sizeof *c->x_blocks);
     c->partials = wn_alloc(WN_PARTIAL_ROWS, (WN_ATTENTION_MAX_HEAD_DIM + 2) * sizeof(float));
-    if (!c->scratch || !c->strips || !c->x_blocks || !c->partials)
+    if (!c->scratch || !c->strips || (c->kernels->tiles && !c->inner_strips) || !c->x_blocks ||
+        !c->partials)
         return wn_error_set(err, WN_NO_MEMORY, "scratch of %zu threads does not fit in memory",
                             c->n_threads);
     return WN_OK;
@@ -130,6 +137,7 @@ void wn_compute_close(wn_compute *c)
     wn_thread_pool_close(c->pool);
     wn_panel_region_release(c->region);
     free(c->strips);
+    free(c->inner_strips);
     free(c->x_blocks);
     free(c->scratch);
     free(c->partials);
@@ -149,6 +157,11 @@ const char *wn_compute_reason(const wn_compute *c)
 size_t wn_compute_n_threads(const wn_compute *c)
 {
     return c->n_threads;
+}
+
+size_t wn_compute_chunk(const wn_compute *c)
+{
+    return c->kernels->tiles && !c->exact ? WN_TILE_MAX_ROWS : 256;
 }
 
 wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked)

@@ -42,6 +42,9 @@ const char *wn_compute_isa(const wn_compute *c);    /* "avx512" */
 const char *wn_compute_reason(const wn_compute *c); /* why, for `winnow doctor` */
 size_t wn_compute_n_threads(const wn_compute *c);
 wn_thread_pool *wn_compute_pool(wn_compute *c);
+/* Rows that are best read together: enough to pay for the weights' way through the caches, few
+ * enough to stop or show progress in between. */
+size_t wn_compute_chunk(const wn_compute *c);
 /* What AUTO is here; another format is itself. */
 wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked);
 
@@ -89,6 +92,17 @@ void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const f
  * this. Sums in f32 or exact. */
 void wn_matmul_decode(wn_compute *c, const wn_product *products, size_t n, const float *x,
                       size_t m);
+
+/* The feed-forward part of a layer: y += a Wdown^T + down_bias, with a = silu(x Wgate^T) * x Wup^T
+ * or, without a gate, a = gelu(x Wup^T + up_bias). */
+typedef struct wn_ffn {
+    const wn_matrix *gate, *up, *down; /* gate: may be NULL */
+    const float *up_bias, *down_bias;  /* may be NULL; up_bias is for no gate */
+} wn_ffn;
+/* y must not overlap x. inner: [m][d_ff] twice, once without a gate; not touched where a set does
+ * without. decode: as wn_matmul_decode. */
+void wn_ffn_add(wn_compute *c, const wn_ffn *f, const float *x, size_t m, bool decode, float *inner,
+                float *y);
 
 /* y[i] = x[i] / sqrt(mean(x[i]^2) + eps) * w; y may be x. */
 void wn_rmsnorm(wn_compute *c, const float *x, const float *w, size_t m, size_t d, float eps,

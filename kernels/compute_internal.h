@@ -15,9 +15,10 @@ struct wn_compute {
     size_t n_threads;
     bool exact;
     char reason[160];
-    uint8_t *strips;      /* packed rows of x: [MC / mr][KS / KC] strips; NULL without gemm */
-    wn_x_block *x_blocks; /* [WN_GEMV_ROWS][WN_PACKED_MAX_COLS / 256]; NULL when exact */
-    uint8_t *scratch;     /* n_threads pieces of scratch_bytes, 64-byte aligned */
+    uint8_t *strips;       /* packed rows of x: of gemms [MC / mr][KS / KC], of tiles [rows / 32] */
+    uint8_t *inner_strips; /* of the feed-forward part; NULL without tiles */
+    wn_x_block *x_blocks;  /* [WN_GEMV_ROWS][WN_PACKED_MAX_COLS / 256]; NULL when exact */
+    uint8_t *scratch;      /* n_threads pieces of scratch_bytes, 64-byte aligned */
     size_t scratch_bytes;
     float *partials;         /* [WN_PARTIAL_ROWS][WN_ATTENTION_MAX_HEAD_DIM + 2] */
     wn_panel_region *region; /* for the next matrix */
@@ -28,6 +29,12 @@ bool wn_dtype_is_weight(wn_dtype type);
 
 /* Runs units 0 .. n - 1 over the pool; a single unit runs here, without waking anyone. */
 void wn_compute_run(wn_compute *c, size_t n_units, wn_unit_fn body, void *ctx);
+
+/* Whether wn_tile_matmul takes products with w, and wn_tile_ffn these (tile_matmul.c). */
+bool wn_tiles_serve(const wn_compute *c, const wn_matrix *w);
+bool wn_tiles_serve_ffn(const wn_compute *c, const wn_ffn *f);
+void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m);
+void wn_tile_ffn(wn_compute *c, const wn_ffn *f, const float *x, size_t m, float *y);
 
 static inline uint8_t *wn_compute_scratch(const wn_compute *c, size_t worker)
 {

@@ -52,18 +52,6 @@ static inline float wn_x_limit(wn_dtype type)
 #define WN_GEMM_KC 256 /* a multiple of every quantisation block */
 #define WN_GEMM_NC 128 /* columns (rows of w) of one panel: its f32 values are 1/8 of a 1 MB L2 */
 
-/* One panel times rows of x: y[n_rows][n_cols <= NC] = or, when add, += strips . panel + bias. */
-typedef struct wn_gemm_panel {
-    const uint8_t *strips;
-    size_t strip_step; /* bytes from one strip to the next */
-    const void *panel;
-    size_t n_rows, n_cols, n_k;
-    bool add;
-    const float *bias;
-    float *y;
-    size_t y_stride;
-} wn_gemm_panel;
-
 typedef struct wn_gemm_kernels {
     size_t mr, nr;       /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
     size_t strip_bytes;  /* mr rows of KC columns */
@@ -79,9 +67,47 @@ typedef struct wn_gemm_kernels {
     void (*multiply)(const wn_matrix *w, const void *strip, const void *sliver, size_t n_rows,
                      size_t n_cols, size_t n_k, bool add, const float *bias, float *y,
                      size_t y_stride);
-    /* Instead of multiply, where a call for each sliver and strip would cost too much. */
-    void (*multiply_panel)(const wn_gemm_panel *p);
 } wn_gemm_kernels;
+
+/* Products of many rows on tiles: bf16 operands, f32 sums, in order of k.
+ * Rows of x are packed in strips of 32 for all of n_in: [n_in / 32][2][16 rows][32 columns], bf16,
+ * in each quad of columns 0, 2, 1, 3; missing rows and columns are zeros. */
+#define WN_TILE_STRIP 32
+#define WN_TILE_COLUMNS 512      /* of y in a unit at most */
+#define WN_TILE_SUMS (512 * 256) /* rows times columns of a unit at most; f32 */
+#define WN_TILE_MAX_ROWS 1024    /* packed at a time */
+
+static inline size_t wn_tile_strip_bytes(size_t n_in)
+{
+    return (n_in + 31) / 32 * WN_TILE_STRIP * 64;
+}
+
+/* What becomes of a sum before it is stored. */
+typedef enum wn_tile_result {
+    WN_TILE_F32,    /* y = or, when add, += sum + bias */
+    WN_TILE_SWIGLU, /* packed: silu(sum of w) * sum of w2 */
+    WN_TILE_GELU,   /* packed: gelu(sum + bias) */
+} wn_tile_result;
+
+typedef struct wn_tile_unit {
+    const wn_matrix *w, *w2; /* w2: as w, SWIGLU only */
+    wn_tile_result result;
+    const uint8_t *x;      /* strips */
+    size_t n_rows;         /* of x */
+    size_t column, n_cols; /* of y; column is a multiple of 32 */
+    const float *bias;     /* of these columns, or NULL */
+    bool add;
+    float *y; /* F32: at the unit's first row and column */
+    size_t y_stride;
+    uint8_t *packed; /* otherwise: strips of n_out columns, at the unit's first row */
+} wn_tile_unit;
+
+typedef struct wn_tile_kernels {
+    /* One strip: x [n_rows <= 32][n_in]. */
+    void (*pack_strip)(const float *x, size_t n_rows, size_t n_in, uint8_t *strip);
+    void (*multiply)(const wn_tile_unit *unit, void *scratch);
+    size_t scratch_bytes;
+} wn_tile_kernels;
 
 #define WN_ATTENTION_MAX_HEAD_DIM 256
 
@@ -112,6 +138,8 @@ typedef struct wn_kernel_table {
     const wn_gemm_kernels *packed_gemm;
     /* The same with 8-bit activations; NULL: packed_gemm serves them. Not for Q6_K. */
     const wn_gemm_kernels *byte_gemm;
+    /* Instead of fast_gemm, packed_gemm and byte_gemm; NULL where there are no tiles. */
+    const wn_tile_kernels *tiles;
     /* n <= 256 columns, a multiple of 32. */
     void (*quantize)(const float *x, size_t n, float limit, wn_x_block *out);
     void (*attention)(const wn_attention_args *a, const wn_attention_span *span, void *scratch);

@@ -5,6 +5,8 @@ set(WN_AVX512_FLAGS ${WN_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512dq -mavx512vl
     -mavx512vnni)
 set(WN_AVX512BF16_FLAGS ${WN_AVX512_FLAGS} -mavx512bf16)
 set(WN_AMX_FLAGS ${WN_AVX512BF16_FLAGS} -mamx-tile -mamx-bf16)
+# Plain loops over the elements of a row: worth the vectoriser.
+set_source_files_properties(kernels/kv_page.c PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off")
 set_source_files_properties(kernels/kernels_avx2.c PROPERTIES COMPILE_OPTIONS "${WN_AVX2_FLAGS}")
 set_source_files_properties(kernels/kernels_avx512.c PROPERTIES COMPILE_OPTIONS "${WN_AVX512_FLAGS}")
 set_source_files_properties(kernels/kernels_avx512bf16.c PROPERTIES

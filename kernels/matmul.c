@@ -104,21 +104,6 @@ static void multiply_panel(const batch *b, const wn_product *p, const uint8_t *p
 {
     const wn_gemm_kernels *g = b->g;
     const bool first = b->k0 + k == 0;
-    if (g->multiply_panel) {
-        g->multiply_panel(&(wn_gemm_panel){
-            .strips = strip_at(b, 0, k),
-            .panel = panel,
-            .strip_step = WN_GEMM_KS / WN_GEMM_KC * g->strip_bytes,
-            .n_rows = b->n_rows,
-            .n_cols = n_columns,
-            .n_k = n_k,
-            .add = p->add || !first,
-            .bias = first && p->bias ? p->bias + column : NULL,
-            .y = p->y + b->row0 * p->w->n_out + column,
-            .y_stride = p->w->n_out,
-        });
-        return;
-    }
     for (size_t j = 0; j < n_columns; j += g->nr, panel += g->sliver_bytes)
         for (size_t row = 0; row < b->n_rows; row += g->mr)
             g->multiply(p->w, strip_at(b, row / g->mr, k), panel,
@@ -169,6 +154,10 @@ static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
 /* Whether rows of x, once packed or rounded, serve both. */
 static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *b, bool decode)
 {
+    if (!decode && wn_tiles_serve(c, a) != wn_tiles_serve(c, b))
+        return false;
+    if (!decode && wn_tiles_serve(c, a))
+        return true;
     if (!a->panels != !b->panels)
         return false;
     if (!decode && gemm_of(c, a) != gemm_of(c, b))
@@ -178,6 +167,10 @@ static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *
 
 static void run_batch(batch b, bool decode)
 {
+    if (!decode && wn_tiles_serve(b.c, b.products->w)) {
+        wn_tile_matmul(b.c, b.products, b.n, b.x, b.m);
+        return;
+    }
     b.g = decode || b.n_in == 0 ? NULL : gemm_of(b.c, b.products->w);
     if (b.g) {
         run_gemm(&b);

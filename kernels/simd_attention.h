@@ -159,7 +159,7 @@ static void simd_attention(const wn_attention_args *a, const wn_attention_span *
         .q_words = a->layout->head_dim,
         .scaled = a->layout->format == WN_KV_INT8,
     };
-    if (a->decode && span->n_rows <= ATTENTION_FEW_ROWS && b.head_dim % WN_LANES == 0) {
+    if (a->decode && a->m * b.group <= ATTENTION_FEW_ROWS && b.head_dim % WN_LANES == 0) {
         load_queries(&b, false);
         attend_few(&b);
     }

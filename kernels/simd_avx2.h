@@ -51,6 +51,11 @@ static inline vf vf_sub(vf a, vf b)
 {
     return _mm256_sub_ps(a, b);
 }
+/* 1 / a, relative error 2^-14 or less. */
+static inline vf vf_reciprocal_14(vf a)
+{
+    return _mm256_div_ps(_mm256_set1_ps(1.0f), a);
+}
 static inline vf vf_mul(vf a, vf b)
 {
     return _mm256_mul_ps(a, b);
@@ -201,10 +206,13 @@ static inline vf vf_load_f16(const uint8_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
+static inline vi vi_load_u16(const uint8_t *p)
+{
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
 static inline vf vf_load_bf16(const uint8_t *p)
 {
-    const vi wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(vi_load_u16(p), 16));
 }
 
 static inline vf vf_unpack_pd(vf a, vf b, int high)

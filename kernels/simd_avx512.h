@@ -54,6 +54,11 @@ static inline vf vf_sub(vf a, vf b)
 {
     return _mm512_sub_ps(a, b);
 }
+/* 1 / a, relative error 2^-14. */
+static inline vf vf_reciprocal_14(vf a)
+{
+    return _mm512_rcp14_ps(a);
+}
 static inline vf vf_mul(vf a, vf b)
 {
     return _mm512_mul_ps(a, b);
@@ -205,10 +210,13 @@ static inline vf vf_load_f16(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
+static inline vi vi_load_u16(const uint8_t *p)
+{
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
 static inline vf vf_load_bf16(const uint8_t *p)
 {
-    const vi wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(vi_load_u16(p), 16));
 }
 
 static inline vf vf_unpack_pd(vf a, vf b, int high)

@@ -51,6 +51,13 @@ WN_INLINE vi vf_as_int(vf a)
     return _mm512_castps_si512(a);
 }
 
+/* 16 elements as bf16, words of each quad turned. */
+WN_INLINE void store_turned_16(uint16_t *to, const vf h[1])
+{
+    _mm256_storeu_si256((__m256i *)(void *)to,
+                        _mm512_castsi512_si256(vi_turn_quads(vf_to_bf16(h[0], h[0]))));
+}
+
 #else
 
 WN_INLINE vi round_to_bf16(vf x)
@@ -92,6 +99,11 @@ WN_INLINE vf vi_as_f32(vi a)
 WN_INLINE vi vf_as_int(vf a)
 {
     return _mm256_castps_si256(a);
+}
+
+WN_INLINE void store_turned_16(uint16_t *to, const vf h[2])
+{
+    vi_store(to, vi_turn_quads(vf_to_bf16(h[0], h[1])));
 }
 
 #endif

@@ -1,256 +1,230 @@
-/* Prefill on AMX: bf16 operands, f32 sums, for packed and for plain weights alike.
+/* Products of many rows on AMX tiles (wn_tile_kernels), for packed and for plain weights alike.
  *
- * Weights are dequantised in f32 and rounded to bf16 once per panel, into L2; a block is 2 x 2
- * tiles, 32 rows of x by 32 of w. Within each quad of columns the order is 0, 2, 1, 3 on both
- * sides, which is how packed weights lie (packed_weights.h): a product does not depend on it.
- * Missing rows and columns are zeros. A block's sums go to memory and are added to y while the
- * next block runs on the tiles.
+ * A unit goes through stages: up to 288 columns of x times up to 512 rows of w. Within a stage a
+ * block is 2 x 2 tiles, 32 rows of x by 32 of w; its sums go to memory and come back in the stage
+ * of the next columns. A strip of x stays in L1, the stage's weights (simd_tile_weights.h) in L2.
+ * Tiles and vectors work at the same time: after every step of the tiles follows a piece of what
+ * has to be done on vectors, which is to store the sums of the last block that is complete, and to
+ * dequantise the weights of the next stage.
  */
 #ifndef WN_KERNELS_SIMD_GEMM_AMX_H
 #define WN_KERNELS_SIMD_GEMM_AMX_H
 
-#include "kernels/amx_tile.h"
-#include "kernels/simd_bf16.h"
-#include "kernels/simd_gemm.h"
-#include "kernels/simd_packed.h"
+#include "kernels/simd_tile_weights.h"
 #ifdef WN_LANES
 
-enum { AMX_BLOCK = 32, AMX_K_TILES = WN_GEMM_KC / 32 };
+#include "kernels/simd_gemm.h"
 
-typedef uint16_t amx_pairs[AMX_ROWS][32]; /* a tile of bf16 */
+typedef float amx_sums[4][AMX_ROWS][16]; /* tile 2 i + j: rows 16 i .. of x, rows 16 j .. of w */
 
-typedef struct amx_strip { /* [rows 0-15, 16-31][columns / 32], tiles [16 rows][32 columns] */
-    amx_pairs tile[2][AMX_K_TILES];
-} amx_strip;
+typedef struct amx_scratch {
+    amx_pairs weights[2][AMX_STAGE_TILES];                /* of this stage and the next */
+    _Alignas(64) amx_sums sums[WN_TILE_SUMS / (32 * 32)]; /* [sliver][strip] */
+    _Alignas(64) amx_sums finished[2];
+    float temp[WN_LANES * 32];
+} amx_scratch;
 
-typedef struct amx_sliver { /* [columns / 32][rows of w 0-15, 16-31], tiles [pair][16 rows][2] */
-    amx_pairs tile[AMX_K_TILES][2];
-} amx_sliver;
-
-typedef struct amx_sums { /* tile 2 i + j: rows 16 i .. of x, rows 16 j .. of w */
-    _Alignas(64) float tile[4][AMX_ROWS][16];
-} amx_sums;
-
-WN_INLINE vi load_turned_bf16(const float *x, size_t at, size_t n)
+static void amx_pack_strip(const float *x, size_t n_rows, size_t n_in, uint8_t *strip)
 {
-    return vi_turn_quads(vf_to_bf16(load_some(x, at, n), load_some(x, at + WN_LANES, n)));
+    amx_pairs *tile = (amx_pairs *)(void *)strip;
+    for (size_t k = 0; k < n_in; k += 32, tile += 2)
+        for (size_t r = 0; r < WN_TILE_STRIP; r++)
+            for (size_t i = 0; i < 32; i += 2 * WN_LANES)
+                vi_store(&tile[r / AMX_ROWS][r % AMX_ROWS][i],
+                         r < n_rows ? load_turned_bf16(x + r * n_in, k + i, n_in) : vi_set1(0));
 }
 
-WN_INLINE size_t whole_tiles(size_t n_k)
-{
-    return (n_k + 31) / 32 * 32;
-}
+/* ---- what becomes of sums: rows i .. i + n of a block of 32 x 32 ---- */
 
-static void amx_pack_strip(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
-                           size_t n_k, void *out)
-{
-    amx_strip *strip = out;
-    (void)w;
-    for (size_t r = 0; r < (n_rows > AMX_ROWS ? AMX_BLOCK : AMX_ROWS); r++)
-        for (size_t k = 0; k < whole_tiles(n_k); k += 2 * WN_LANES)
-            vi_store(&strip->tile[r / AMX_ROWS][k / 32][r % AMX_ROWS][k % 32],
-                     r < n_rows ? load_turned_bf16(x + r * x_stride, k, n_k) : vi_set1(0));
-}
+typedef struct amx_place {
+    size_t row, column; /* of the unit */
+    const amx_sums *sums;
+} amx_place;
 
-/* Rows r .. r + LANES of a sliver, n_rows of them there, from f32 rows KC apart. */
-WN_INLINE void pack_plain_rows(const float *rows, size_t n_rows, size_t n_k, amx_sliver *s,
-                               size_t r)
+WN_INLINE void store_f32(const wn_tile_unit *u, const amx_place *b, size_t i, size_t end)
 {
-    for (size_t k = 0; k < whole_tiles(n_k); k += 2 * WN_LANES) {
-        vf pairs[WN_LANES];
-        for (size_t i = 0; i < WN_LANES; i++)
-            pairs[i] =
-                i < n_rows ? vi_as_f32(load_turned_bf16(rows + i * WN_GEMM_KC, k, n_k)) : vf_zero();
-        vf_transpose(pairs);
-        for (size_t p = 0; p < WN_LANES; p++)
-            vi_store(&s->tile[k / 32][r / 16][k % 32 / 2 + p][2 * (r % 16)], vf_as_int(pairs[p]));
-    }
-}
-
-static void pack_plain_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
-                             amx_sliver *s, float *temp)
-{
-    const size_t start = k0 / wn_dtype_block_elements(w->type) * wn_dtype_block_bytes(w->type);
-    for (size_t r = 0; r < (n_rows + AMX_BLOCK - 1) / AMX_BLOCK * AMX_BLOCK; r += WN_LANES) {
-        const size_t n_here = r >= n_rows ? 0 : n_rows - r < WN_LANES ? n_rows - r : WN_LANES;
-        for (size_t i = 0; i < n_here; i++)
-            weight_row_store(w->type, w->data + (row0 + r + i) * w->row_bytes + start, n_k,
-                             temp + i * WN_GEMM_KC);
-        pack_plain_rows(temp, n_here, n_k, s + r / AMX_BLOCK, r % AMX_BLOCK);
-    }
-}
-
-/* w = scale * u + base, of the rows that the two halves of a vector of words hold. */
-typedef struct amx_scales {
-    vf scale[2], base[2];
-} amx_scales;
-
-/* Columns 16 half .. of group g of LANES rows. */
-WN_INLINE amx_scales group_scales(const wn_dtype type, const uint8_t *record, size_t lane, size_t g,
-                                  size_t half)
-{
-    const wn_packed_format f = wn_packed_format_of(type);
-    vf scale = record_d(record, lane), base = vf_zero();
-    if (type == WN_DTYPE_Q4_K || type == WN_DTYPE_Q5_K) {
-        scale = vf_mul(scale, vi_to_f32(record_group_scale(record, lane, g)));
-        base = vf_fnma(record_min(record, lane), vi_to_f32(record_group_min(record, lane, g)),
-                       vf_zero());
-    } else if (type == WN_DTYPE_Q6_K) {
-        scale = vf_mul(scale, vi_to_f32(record_sixteenth_scale(record, lane, 2 * g + half)));
-    } else if (f.has_min) {
-        base = record_min(record, lane);
-    }
-    if (f.offset)
-        base = vf_mul(vf_set1((float)-f.offset), scale);
-    return (amx_scales){{vf_twice_low(scale), vf_twice_high(scale)},
-                        {vf_twice_low(base), vf_twice_high(base)}};
-}
-
-/* One group of LANES rows into lanes `at` (0 .. 15) of a tile. */
-WN_INLINE void pack_group(const wn_dtype type, const uint8_t *group, const uint8_t *record,
-                          size_t at, size_t g, uint16_t (*tile)[32])
-{
-    amx_scales s = group_scales(type, record, at, g, 0);
-    WN_UNROLL
-    for (int i = 0; i < 4; i++) {
-        vi w[4];
-        if (type == WN_DTYPE_Q6_K && i == 2)
-            s = group_scales(type, record, at, g, 1);
-        unpack_quads(type, group + 4 * at, i, w);
-        WN_UNROLL
-        for (int p = 0; p < 4; p++) {
-            const vf low = vi_to_f32(vi_widen_low(w[p])), high = vi_to_f32(vi_widen_high(w[p]));
-            vi_store(&tile[4 * i + p][2 * at], vf_to_bf16(vf_fma(s.scale[0], low, s.base[0]),
-                                                          vf_fma(s.scale[1], high, s.base[1])));
+    const size_t n_cols = u->n_cols - b->column;
+    const float *bias = u->bias ? u->bias + b->column : NULL;
+    float *y = u->y + (b->row + i) * u->y_stride + b->column;
+    end = end < u->n_rows - b->row ? end : u->n_rows - b->row;
+    for (; i < end; i++, y += u->y_stride)
+        for (size_t j = 0; j < 32 && j < n_cols; j += WN_NR) {
+            const size_t next = j + WN_LANES, tile = i / AMX_ROWS * 2, r = i % AMX_ROWS;
+            const vf acc[2] = {vf_load(&(*b->sums)[tile + j / 16][r][j % 16]),
+                               vf_load(&(*b->sums)[tile + next / 16][r][next % 16])};
+            store_row(acc, n_cols - j, u->add, bias ? bias + j : NULL, y + j);
         }
+}
+
+/* Where 16 columns of row i of a strip lie; column: of the product, a multiple of 16. */
+WN_INLINE uint16_t *packed_at(const wn_tile_unit *u, size_t row, size_t i, size_t column)
+{
+    amx_pairs *tile =
+        (amx_pairs *)(void *)(u->packed + row / WN_TILE_STRIP * wn_tile_strip_bytes(u->w->n_out));
+    return &tile[column / 32 * 2 + i / AMX_ROWS][i % AMX_ROWS][column % 32];
+}
+
+/* 16 columns: one tile of sums is the gate, the other one what it lets through. */
+WN_INLINE void store_swiglu(const wn_tile_unit *u, const amx_place *b, size_t i, size_t end)
+{
+    for (; i < end; i++) {
+        const float *gate = (*b->sums)[i / AMX_ROWS * 2][i % AMX_ROWS];
+        const float *up = (*b->sums)[i / AMX_ROWS * 2 + 1][i % AMX_ROWS];
+        vf h[16 / WN_LANES];
+        for (size_t v = 0; v < 16 / WN_LANES; v++)
+            h[v] = vf_mul(vf_silu_14(vf_load(gate + v * WN_LANES)), vf_load(up + v * WN_LANES));
+        store_turned_16(packed_at(u, b->row, i, u->column + b->column), h);
     }
 }
 
-/* Up to 32 rows: two panels of packed weights. */
-WN_INLINE void pack_sliver(const wn_dtype type, const wn_matrix *w, size_t row0, size_t n_rows,
-                           size_t k0, size_t n_k, amx_sliver *s)
+WN_INLINE void store_gelu(const wn_tile_unit *u, const amx_place *b, size_t i, size_t end)
 {
-    const wn_packed_format f = wn_packed_format_of(type);
-    for (size_t half = 0; half < 2; half++) {
-        const uint8_t *panel =
-            w->panels + (row0 + half * WN_PANEL_ROWS) / WN_PANEL_ROWS * w->panel_bytes;
-        const uint8_t *record = panel + wn_panel_record(f, w->n_in, k0);
-        const uint8_t *group = panel + wn_panel_group(f, k0);
-        for (size_t g = 0; g < n_k / WN_GROUP; g++, group += f.group_bytes) {
-            if (half * WN_PANEL_ROWS >= n_rows) {
-                memset(s->tile[g][half], 0, sizeof s->tile[g][half]);
-                continue;
+    for (; i < end; i++)
+        for (size_t t = 0; t < 2; t++) {
+            const float *sum = (*b->sums)[i / AMX_ROWS * 2 + t][i % AMX_ROWS];
+            const size_t column = b->column + 16 * t;
+            vf h[16 / WN_LANES];
+            for (size_t v = 0; v < 16 / WN_LANES; v++) {
+                h[v] = vf_load(sum + v * WN_LANES);
+                if (u->bias)
+                    h[v] = vf_add(h[v], vf_load(u->bias + column + v * WN_LANES));
+                h[v] = vf_gelu(h[v]);
             }
-            for (size_t at = 0; at < WN_PANEL_ROWS; at += WN_LANES)
-                pack_group(type, group, record, at, g, s->tile[g][half]);
-            record += f.scale_step == WN_GROUP ? f.record_bytes : 0;
+            store_turned_16(packed_at(u, b->row, i, u->column + column), h);
         }
+}
+
+/* ---- a unit ---- */
+
+typedef struct amx_run {
+    const wn_tile_unit *u;
+    amx_scratch *scratch;
+    size_t n_strips, n_tiles; /* of x; tiles of columns */
+    amx_stage now, next;
+    size_t turn;                  /* weights[turn] are of now, [turn ^ 1] of next */
+    size_t n_packed, pace, paced; /* of next; tiles come after `pace` steps each */
+    amx_place ready; /* a block whose sums are complete; those of rows from `row` on wait */
+    size_t ready_row, ready_turn;
+} amx_run;
+
+WN_INLINE void finish_rows(amx_run *r, size_t n)
+{
+    const size_t i = r->ready_row, end = i + n;
+    r->ready_row = end;
+    if (r->u->result == WN_TILE_F32)
+        store_f32(r->u, &r->ready, i, end);
+    else if (r->u->result == WN_TILE_SWIGLU)
+        store_swiglu(r->u, &r->ready, i, end);
+    else
+        store_gelu(r->u, &r->ready, i, end);
+}
+
+/* A piece of the vectors' work. */
+WN_INLINE void side_work(amx_run *r)
+{
+    if (r->ready_row < WN_TILE_STRIP)
+        finish_rows(r, 4);
+    if (++r->paced >= r->pace && r->n_packed < r->next.n_weights) {
+        r->paced = 0;
+        amx_pack_weights(r->u, &r->next, r->n_packed++, r->scratch->weights[r->turn ^ 1],
+                         r->scratch->temp);
     }
 }
 
-static void amx_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
-                           void *out, float *temp)
+/* Sums of a strip and a sliver over the stage's columns; rows 16-31 only when there are `two`. */
+WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, const bool two,
+                         const amx_sums *in, amx_sums *out)
 {
-    amx_sliver *s = out;
-    if (!w->panels) {
-        pack_plain_panel(w, row0, n_rows, k0, n_k, s, temp);
-        return;
+    if (r->now.k == 0) {
+        amx_zero(0);
+        amx_zero(1);
+        amx_zero(2);
+        amx_zero(3);
+    } else {
+        amx_load(0, (*in)[0], AMX_ROW_BYTES);
+        amx_load(1, (*in)[1], AMX_ROW_BYTES);
+        amx_load(2, (*in)[2], AMX_ROW_BYTES);
+        amx_load(3, (*in)[3], AMX_ROW_BYTES);
     }
-    for (size_t r = 0; r < n_rows; r += AMX_BLOCK, s++) {
-#define WN_PACK_CASE(TYPE)                                                                         \
-    case WN_DTYPE_##TYPE:                                                                          \
-        pack_sliver(WN_DTYPE_##TYPE, w, row0 + r, n_rows - r, k0, n_k, s);                         \
-        break;
-        switch (w->type) {
-            WN_PACKED_TYPES(WN_PACK_CASE)
-        default:
-            break;
-        }
-#undef WN_PACK_CASE
-    }
-}
-
-/* c = strip . sliver over n_tiles tiles of columns; rows 16-31 only when there are `two`. */
-WN_INLINE void amx_block(const amx_strip *x, const amx_sliver *w, size_t n_tiles, bool two,
-                         amx_sums *c)
-{
-    amx_zero(0);
-    amx_zero(1);
-    amx_zero(2);
-    amx_zero(3);
-    for (size_t k = 0; k < n_tiles; k++) {
-        amx_load(4, x->tile[0][k], AMX_ROW_BYTES);
-        amx_load(6, w->tile[k][0], AMX_ROW_BYTES);
-        amx_load(7, w->tile[k][1], AMX_ROW_BYTES);
+    for (size_t k = 0; k < 2 * r->now.n_k; k += 2) {
+        amx_load(4, x[k], AMX_ROW_BYTES);
+        amx_load(6, w[k], AMX_ROW_BYTES);
         if (two)
-            amx_load(5, x->tile[1][k], AMX_ROW_BYTES);
+            amx_load(5, x[k + 1], AMX_ROW_BYTES);
+        amx_load(7, w[k + 1], AMX_ROW_BYTES);
         amx_dot_bf16(0, 4, 6);
         amx_dot_bf16(1, 4, 7);
         if (two) {
             amx_dot_bf16(2, 5, 6);
             amx_dot_bf16(3, 5, 7);
         }
+        side_work(r);
     }
-    amx_store(0, c->tile[0], AMX_ROW_BYTES);
-    amx_store(1, c->tile[1], AMX_ROW_BYTES);
-    if (two) {
-        amx_store(2, c->tile[2], AMX_ROW_BYTES);
-        amx_store(3, c->tile[3], AMX_ROW_BYTES);
-    }
+    amx_store(0, (*out)[0], AMX_ROW_BYTES);
+    amx_store(1, (*out)[1], AMX_ROW_BYTES);
+    amx_store(2, (*out)[2], AMX_ROW_BYTES);
+    amx_store(3, (*out)[3], AMX_ROW_BYTES);
 }
 
-/* A block of y that waits for its sums to be added. */
-typedef struct amx_pending {
-    size_t n_rows, n_cols;
-    const float *bias;
-    float *y;
-} amx_pending;
-
-WN_INLINE void finish_block(const amx_pending *b, const amx_sums *c, bool add, size_t y_stride)
+WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two)
 {
-    for (size_t i = 0; i < b->n_rows; i++)
-        for (size_t j = 0; j < b->n_cols; j += WN_NR) {
-            const size_t next = j + WN_LANES, tile = i / AMX_ROWS * 2, row = i % AMX_ROWS;
-            const vf acc[2] = {vf_load(&c->tile[tile + j / 16][row][j % 16]),
-                               vf_load(&c->tile[tile + next / 16][row][next % 16])};
-            store_row(acc, b->n_cols - j, add, b->bias ? b->bias + j : NULL,
-                      b->y + i * y_stride + j);
-        }
+    const amx_pairs *x = (const amx_pairs *)(const void *)r->u->x;
+    const amx_pairs *w = r->scratch->weights[r->turn] + 2 * s * r->now.n_k;
+    amx_sums *sums = &r->scratch->sums[s * r->n_strips + strip];
+    amx_sums *finished = &r->scratch->finished[r->ready_turn];
+    const bool last = r->now.k + r->now.n_k == r->n_tiles;
+    x += 2 * (strip * r->n_tiles + r->now.k);
+    run_tiles(r, x, w, two, sums, last ? finished : sums);
+    while (r->ready_row < WN_TILE_STRIP)
+        finish_rows(r, 4);
+    if (!last)
+        return;
+    r->ready =
+        (amx_place){strip * WN_TILE_STRIP, r->now.column + amx_sliver_columns(r->u) * s, finished};
+    r->ready_row = 0;
+    r->ready_turn ^= 1;
 }
 
-static void amx_multiply_panel(const wn_gemm_panel *p)
+static void run_stage(amx_run *r)
 {
-    const amx_sliver *w = p->panel;
-    const size_t n_tiles = whole_tiles(p->n_k) / 32;
-    amx_sums sums[2];
-    amx_pending pending = {0};
-    size_t turn = 0;
-    amx_begin();
-    for (size_t j = 0; j < p->n_cols; j += AMX_BLOCK, w++)
-        for (size_t row = 0; row < p->n_rows; row += AMX_BLOCK, turn ^= 1) {
-            const size_t left = p->n_rows - row, cols = p->n_cols - j;
-            const void *strip = p->strips + row / AMX_BLOCK * p->strip_step;
-            if (left > AMX_ROWS)
-                amx_block(strip, w, n_tiles, true, &sums[turn]);
+    const size_t steps = r->n_strips * r->now.n_slivers * r->now.n_k;
+    r->n_packed = r->paced = 0;
+    r->pace = r->next.n_weights ? steps / r->next.n_weights : 0; /* 0: several a step */
+    for (size_t strip = 0; strip < r->n_strips; strip++)
+        for (size_t s = 0; s < r->now.n_slivers; s++)
+            if (r->u->n_rows - strip * WN_TILE_STRIP > AMX_ROWS)
+                run_block(r, strip, s, true);
             else
-                amx_block(strip, w, n_tiles, false, &sums[turn]);
-            finish_block(&pending, &sums[turn ^ 1], p->add, p->y_stride);
-            pending = (amx_pending){left < AMX_BLOCK ? left : AMX_BLOCK,
-                                    cols < AMX_BLOCK ? cols : AMX_BLOCK,
-                                    p->bias ? p->bias + j : NULL, p->y + row * p->y_stride + j};
-        }
-    amx_end();
-    finish_block(&pending, &sums[turn ^ 1], p->add, p->y_stride);
+                run_block(r, strip, s, false);
+    while (r->n_packed < r->next.n_weights)
+        amx_pack_weights(r->u, &r->next, r->n_packed++, r->scratch->weights[r->turn ^ 1],
+                         r->scratch->temp);
 }
 
-static const wn_gemm_kernels amx_gemm = {
-    .mr = AMX_BLOCK,
-    .nr = AMX_BLOCK,
-    .strip_bytes = sizeof(amx_strip),
-    .sliver_bytes = sizeof(amx_sliver),
+static void amx_multiply(const wn_tile_unit *u, void *scratch)
+{
+    amx_run r = {.u = u,
+                 .scratch = scratch,
+                 .n_strips = (u->n_rows + WN_TILE_STRIP - 1) / WN_TILE_STRIP,
+                 .n_tiles = (u->w->n_in + 31) / 32,
+                 .now = amx_first_stage(u),
+                 .ready_row = WN_TILE_STRIP};
+    amx_begin();
+    for (size_t i = 0; i < r.now.n_weights; i++)
+        amx_pack_weights(u, &r.now, i, r.scratch->weights[0], r.scratch->temp);
+    for (; r.now.n_weights > 0; r.now = r.next, r.turn ^= 1) {
+        r.next = amx_next_stage(u, &r.now);
+        run_stage(&r);
+    }
+    amx_end();
+    while (r.ready_row < WN_TILE_STRIP)
+        finish_rows(&r, 4);
+}
+
+static const wn_tile_kernels amx_tiles_kernels = {
     .pack_strip = amx_pack_strip,
-    .pack_panel = amx_pack_panel,
-    .multiply_panel = amx_multiply_panel,
+    .multiply = amx_multiply,
+    .scratch_bytes = sizeof(amx_scratch),
 };
 
 #endif

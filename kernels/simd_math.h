@@ -75,5 +75,13 @@ WN_INLINE vf vf_silu(vf x)
     return vf_div(x, vf_add(vf_set1(1.0f), vf_exp(vf_sub(vf_zero(), x))));
 }
 
+/* The same with a relative error of 2^-13, for results in bf16: without a division, which would
+ * cost more than all the rest. */
+WN_INLINE vf vf_silu_14(vf x)
+{
+    const vf e = vf_exp2(vf_mul(vf_max(x, vf_set1(-80.0f)), vf_set1(-1.44269504f)), 3);
+    return vf_mul(x, vf_reciprocal_14(vf_add(vf_set1(1.0f), e)));
+}
+
 #endif
 #endif

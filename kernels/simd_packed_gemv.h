@@ -14,7 +14,10 @@
 
 #include "kernels/kernel_table.h"
 
-#define PREFETCH_AHEAD 2048 /* bytes */
+/* Bytes of the stream: into L2 far enough ahead to have enough lines on their way from memory, and
+ * from there into L1. */
+#define FAR_AHEAD 8192
+#define NEAR_AHEAD 1024
 
 WN_INLINE vi broadcast_words(const int16_t *q)
 {
@@ -105,10 +108,12 @@ WN_INLINE void gemv_panel(const wn_dtype type, const uint8_t *panel, size_t n_in
         for (size_t h = 0; h < WN_PANEL_HALVES; h++)
             for (int j = 0; j < m; j++)
                 sum[h][j] = minus[h][j] = vf_zero();
-        const uint8_t *ahead = panel + PREFETCH_AHEAD;
+        const uint8_t *ahead = panel;
         for (size_t g = 0; g < n_groups; g++, panel += f.group_bytes) {
-            for (size_t at = 0; at < wn_block_bytes(f, WN_BLOCK) / 8; at += 64)
-                __builtin_prefetch(ahead + at);
+            for (size_t at = 0; at < wn_block_bytes(f, WN_BLOCK) / 8; at += 64) {
+                __builtin_prefetch(ahead + FAR_AHEAD + at, 0, 2);
+                __builtin_prefetch(ahead + NEAR_AHEAD + at, 0, 3);
+            }
             ahead += wn_block_bytes(f, WN_BLOCK) / 8;
             WN_UNROLL
             for (size_t h = 0; h < WN_PANEL_HALVES; h++)

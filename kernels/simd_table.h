@@ -22,7 +22,7 @@
 
 /* simd_gemm_amx.h, simd_attention_amx.h */
 #define WN_AMX_PARTS                                                                               \
-    .fast_gemm = &amx_gemm, .packed_gemm = &amx_gemm, .attention = amx_attention_span,             \
+    .tiles = &amx_tiles_kernels, .attention = amx_attention_span,                                  \
     .attention_rows = AMX_ATTENTION_ROWS, .attention_row_step = AMX_SET,                           \
     .attention_scratch_bytes = AMX_ATTENTION_SCRATCH
 

@@ -1,0 +1,215 @@
+/* Weights as AMX tiles of bf16, [16 pairs of columns][16 rows of w][2]: slivers of two tiles of
+ * rows for a block of columns, [columns / 32][rows 0-15, 16-31]. Within each quad of columns the
+ * order is 0, 2, 1, 3, which is how packed weights lie (packed_weights.h): a product does not
+ * depend on it. Missing rows and columns are zeros.
+ */
+#ifndef WN_KERNELS_SIMD_TILE_WEIGHTS_H
+#define WN_KERNELS_SIMD_TILE_WEIGHTS_H
+
+#include "kernels/amx_tile.h"
+#include "kernels/simd_bf16.h"
+#include "kernels/simd_packed.h"
+#include "kernels/simd_weights.h"
+#ifdef WN_LANES
+
+#include "kernels/kernel_table.h"
+
+enum {
+    AMX_K_TILES = 9,
+    AMX_STAGE_SLIVERS = 8,
+    AMX_STAGE_TILES = 2 * AMX_STAGE_SLIVERS * AMX_K_TILES
+};
+
+typedef uint16_t amx_pairs[AMX_ROWS][32]; /* a tile of bf16 */
+
+WN_INLINE vi load_turned_bf16(const float *x, size_t at, size_t n)
+{
+    return vi_turn_quads(vf_to_bf16(load_some(x, at, n), load_some(x, at + WN_LANES, n)));
+}
+
+/* ---- plain weights ---- */
+
+/* n_k <= 32 columns of a row as f32: where they lie, or in temp [32]. */
+WN_INLINE const float *plain_row(const wn_matrix *w, size_t row, size_t k0, size_t n_k, float *temp)
+{
+    const size_t start = k0 / wn_dtype_block_elements(w->type) * wn_dtype_block_bytes(w->type);
+    const uint8_t *data = w->data + row * w->row_bytes + start;
+    if (w->type == WN_DTYPE_F32 && n_k == 32)
+        return (const float *)(const void *)data; /* vectors are loaded from any address */
+    weight_row_store(w->type, data, n_k, temp);
+    return temp;
+}
+
+/* 16 rows from row0 on, n_rows of them there. */
+static void pack_plain_tile(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
+                            amx_pairs *tile, float *temp)
+{
+    for (size_t r = 0; r < AMX_ROWS; r += WN_LANES) {
+        const float *rows[WN_LANES];
+        for (size_t i = 0; i < WN_LANES; i++)
+            rows[i] = r + i < n_rows ? plain_row(w, row0 + r + i, k0, n_k, temp + i * 32) : NULL;
+        for (size_t k = 0; k < 32; k += 2 * WN_LANES) {
+            vf pairs[WN_LANES];
+            for (size_t i = 0; i < WN_LANES; i++)
+                pairs[i] = rows[i] ? vi_as_f32(load_turned_bf16(rows[i], k, n_k)) : vf_zero();
+            vf_transpose(pairs);
+            for (size_t p = 0; p < WN_LANES; p++)
+                vi_store(&(*tile)[k / 2 + p][2 * r], vf_as_int(pairs[p]));
+        }
+    }
+}
+
+/* ---- packed weights ---- */
+
+/* w = scale * u + base, of the rows that the two halves of a vector of words hold. */
+typedef struct amx_scales {
+    vf scale[2], base[2];
+} amx_scales;
+
+/* Columns 16 half .. of group g of LANES rows. */
+WN_INLINE amx_scales group_scales(const wn_dtype type, const uint8_t *record, size_t lane, size_t g,
+                                  size_t half)
+{
+    const wn_packed_format f = wn_packed_format_of(type);
+    vf scale = record_d(record, lane), base = vf_zero();
+    if (type == WN_DTYPE_Q4_K || type == WN_DTYPE_Q5_K) {
+        scale = vf_mul(scale, vi_to_f32(record_group_scale(record, lane, g)));
+        base = vf_fnma(record_min(record, lane), vi_to_f32(record_group_min(record, lane, g)),
+                       vf_zero());
+    } else if (type == WN_DTYPE_Q6_K) {
+        scale = vf_mul(scale, vi_to_f32(record_sixteenth_scale(record, lane, 2 * g + half)));
+    } else if (f.has_min) {
+        base = record_min(record, lane);
+    }
+    if (f.offset)
+        base = vf_mul(vf_set1((float)-f.offset), scale);
+    return (amx_scales){{vf_twice_low(scale), vf_twice_high(scale)},
+                        {vf_twice_low(base), vf_twice_high(base)}};
+}
+
+/* Group g of a record, LANES rows, into lanes `at` (0 .. 15) of a tile. */
+WN_INLINE void pack_group(const wn_dtype type, const uint8_t *group, const uint8_t *record,
+                          size_t at, size_t g, amx_pairs *tile)
+{
+    amx_scales s = group_scales(type, record, at, g, 0);
+    WN_UNROLL
+    for (int i = 0; i < 4; i++) {
+        vi w[4];
+        if (type == WN_DTYPE_Q6_K && i == 2)
+            s = group_scales(type, record, at, g, 1);
+        unpack_quads(type, group + 4 * at, i, w);
+        WN_UNROLL
+        for (int p = 0; p < 4; p++) {
+            const vf low = vi_to_f32(vi_widen_low(w[p])), high = vi_to_f32(vi_widen_high(w[p]));
+            vi_store(&(*tile)[4 * i + p][2 * at], vf_to_bf16(vf_fma(s.scale[0], low, s.base[0]),
+                                                             vf_fma(s.scale[1], high, s.base[1])));
+        }
+    }
+}
+
+/* Bytes ahead in the panel's stream: rather more than half of a stage's columns. */
+#define AMX_FETCH_AHEAD 4096
+
+/* A group of one panel, and the line of what follows behind it in the stream. */
+WN_INLINE void pack_panel_tile(const wn_dtype type, const wn_matrix *w, size_t panel, size_t k,
+                               amx_pairs *tile)
+{
+    const wn_packed_format f = wn_packed_format_of(type);
+    const uint8_t *data = w->panels + panel * w->panel_bytes;
+    const uint8_t *group = data + wn_panel_group(f, k);
+    for (size_t i = 0; i <= f.group_bytes; i += 64)
+        __builtin_prefetch(group + AMX_FETCH_AHEAD + i, 0, 2);
+    for (size_t at = 0; at < WN_PANEL_ROWS; at += WN_LANES)
+        pack_group(type, group, data + wn_panel_record(f, w->n_in, k), at,
+                   k % f.scale_step / WN_GROUP, tile);
+}
+
+/* 16 rows of w from row0 on, those of them that are there, columns 32 k .. */
+static void pack_tile(const wn_matrix *w, size_t row0, size_t k, amx_pairs *tile, float *temp)
+{
+    if (row0 >= w->n_out) {
+        memset(tile, 0, sizeof *tile);
+        return;
+    }
+    if (!w->panels) {
+        const size_t rows = w->n_out - row0, columns = w->n_in - 32 * k;
+        pack_plain_tile(w, row0, rows < AMX_ROWS ? rows : AMX_ROWS, 32 * k,
+                        columns < 32 ? columns : 32, tile, temp);
+        return;
+    }
+#define WN_PACK_CASE(TYPE)                                                                         \
+    case WN_DTYPE_##TYPE:                                                                          \
+        pack_panel_tile(WN_DTYPE_##TYPE, w, row0 / WN_PANEL_ROWS, 32 * k, tile);                   \
+        break;
+    switch (w->type) {
+        WN_PACKED_TYPES(WN_PACK_CASE)
+    default:
+        break;
+    }
+#undef WN_PACK_CASE
+}
+
+/* ---- the stages of a unit ---- */
+
+typedef struct amx_stage {
+    size_t column, n_slivers; /* columns of the unit */
+    size_t k, n_k;            /* tiles of columns of x */
+    size_t n_weights;         /* tiles: [sliver][n_k][2]; 0: there is no such stage */
+} amx_stage;
+
+/* Columns of the unit that a sliver is for: with two matrices each has one of the tiles. */
+WN_INLINE size_t amx_sliver_columns(const wn_tile_unit *u)
+{
+    return u->result == WN_TILE_SWIGLU ? 16 : 32;
+}
+
+/* Tiles of columns in a stage: equal stages, and whole super-blocks of 256 columns. */
+WN_INLINE size_t stage_tiles(const wn_matrix *w)
+{
+    const size_t n_tiles = (w->n_in + 31) / 32;
+    if (wn_dtype_block_elements(w->type) == 256)
+        return 8;
+    return (n_tiles + (n_tiles + AMX_K_TILES - 1) / AMX_K_TILES - 1) /
+           ((n_tiles + AMX_K_TILES - 1) / AMX_K_TILES);
+}
+
+static amx_stage stage_at(const wn_tile_unit *u, size_t column, size_t k)
+{
+    const size_t n_tiles = (u->w->n_in + 31) / 32, step = stage_tiles(u->w);
+    const size_t width = amx_sliver_columns(u);
+    amx_stage s = {.column = column, .k = k, .n_k = n_tiles - k < step ? n_tiles - k : step};
+    s.n_slivers = (u->n_cols - column + width - 1) / width;
+    if (s.n_slivers > AMX_STAGE_SLIVERS)
+        s.n_slivers = AMX_STAGE_SLIVERS;
+    s.n_weights = s.n_slivers * s.n_k * 2;
+    return s;
+}
+
+static amx_stage amx_first_stage(const wn_tile_unit *u)
+{
+    return stage_at(u, 0, 0);
+}
+
+static amx_stage amx_next_stage(const wn_tile_unit *u, const amx_stage *s)
+{
+    if (32 * (s->k + s->n_k) < u->w->n_in)
+        return stage_at(u, s->column, s->k + s->n_k);
+    const size_t column = s->column + s->n_slivers * amx_sliver_columns(u);
+    return column < u->n_cols ? stage_at(u, column, 0) : (amx_stage){0};
+}
+
+/* Tile i of a stage's weights, in the order of the panels' streams. */
+static void amx_pack_weights(const wn_tile_unit *u, const amx_stage *s, size_t i, amx_pairs *tiles,
+                             float *temp)
+{
+    const size_t half = i / s->n_k, k = i % s->n_k, sliver = half / 2;
+    const size_t row = u->column + s->column + amx_sliver_columns(u) * sliver;
+    amx_pairs *tile = tiles + 2 * (sliver * s->n_k + k) + half % 2;
+    if (u->result == WN_TILE_SWIGLU)
+        pack_tile(half % 2 ? u->w2 : u->w, row, s->k + k, tile, temp);
+    else
+        pack_tile(u->w, row + 16 * (half % 2), s->k + k, tile, temp);
+}
+
+#endif
+#endif

@@ -1,0 +1,177 @@
+/* The split of products on tiles into units: rows by threads, so that a thread finds its rows of x
+ * and y in its own caches from one product to the next (thread_pool.h), and columns within them.
+ * See kernel_table.h for the parts. */
+#include "kernels/compute_internal.h"
+
+/* Each part dequantises all weights. Of large matrices that costs more than what other caches hold,
+ * unless a part has many rows. */
+#define PART_ROWS 128 /* of a part at least, where there are several */
+#define PART_ROWS_OF_LARGE 512
+#define LARGE ((size_t)1 << 21) /* weights */
+#define PART_UNITS 3            /* of columns at least, for a thread */
+
+typedef struct tile_run {
+    wn_compute *c;
+    const wn_tile_kernels *t;
+    size_t n_rows, n_parts, part_strips; /* of x; strips of a part, the last may have fewer */
+    size_t part_items;
+    /* packing */
+    const float *x;
+    size_t n_in;
+    uint8_t *strips;
+    /* products */
+    const wn_product *products;
+    size_t n;
+    size_t row0; /* of x and y */
+    size_t unit_columns;
+    const wn_matrix *w2;
+    wn_tile_result result;
+    const uint8_t *input;
+    uint8_t *output;
+} tile_run;
+
+/* For products with w and what is as large. */
+static void split_rows(tile_run *r, const wn_matrix *w)
+{
+    const size_t n_strips = wn_size_div_up(r->n_rows, WN_TILE_STRIP);
+    const size_t least = w->n_in * w->n_out > LARGE ? PART_ROWS_OF_LARGE : PART_ROWS;
+    const size_t most = wn_size_min(r->n_rows / least, r->c->n_threads);
+    r->part_strips = wn_size_div_up(n_strips, most > 0 ? most : 1);
+    r->n_parts = wn_size_div_up(n_strips, r->part_strips);
+}
+
+/* Rows of a part from *row0 on. */
+static size_t part_rows(const tile_run *r, size_t part, size_t *row0)
+{
+    *row0 = part * r->part_strips * WN_TILE_STRIP;
+    return wn_size_min(r->n_rows - *row0, r->part_strips * WN_TILE_STRIP);
+}
+
+static void run_parts(tile_run *r, size_t part_items, wn_unit_fn body)
+{
+    r->part_items = part_items;
+    wn_compute_run(r->c, r->n_parts * part_items, body, r);
+}
+
+static void pack_item(void *ctx, size_t unit, size_t worker)
+{
+    const tile_run *r = ctx;
+    size_t row = 0;
+    (void)worker;
+    const size_t strip = unit % r->part_items, n = part_rows(r, unit / r->part_items, &row);
+    if (strip * WN_TILE_STRIP >= n)
+        return;
+    r->t->pack_strip(r->x + (row + strip * WN_TILE_STRIP) * r->n_in,
+                     wn_size_min(n - strip * WN_TILE_STRIP, WN_TILE_STRIP), r->n_in,
+                     r->strips + (row / WN_TILE_STRIP + strip) * wn_tile_strip_bytes(r->n_in));
+}
+
+static void pack(tile_run *r, const float *x, size_t n_in, uint8_t *strips)
+{
+    r->x = x + r->row0 * n_in;
+    r->n_in = n_in;
+    r->strips = strips;
+    run_parts(r, r->part_strips, pack_item);
+}
+
+static size_t count_units(const tile_run *r, size_t unit_columns)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++)
+        n += wn_size_div_up(r->products[i].w->n_out, unit_columns);
+    return n;
+}
+
+static void multiply_item(void *ctx, size_t unit, size_t worker)
+{
+    const tile_run *r = ctx;
+    size_t row = 0, item = unit % r->part_items;
+    const size_t n_rows = part_rows(r, unit / r->part_items, &row);
+    const wn_product *p = r->products;
+    for (size_t n = 0; item >= (n = wn_size_div_up(p->w->n_out, r->unit_columns)); p++)
+        item -= n;
+    const size_t column = item * r->unit_columns, strip = row / WN_TILE_STRIP;
+    const wn_tile_unit u = {
+        .w = p->w,
+        .w2 = r->w2,
+        .result = r->result,
+        .x = r->input + strip * wn_tile_strip_bytes(p->w->n_in),
+        .n_rows = n_rows,
+        .column = column,
+        .n_cols = wn_size_min(p->w->n_out - column, r->unit_columns),
+        .bias = p->bias ? p->bias + column : NULL,
+        .add = p->add,
+        .y = p->y ? p->y + (r->row0 + row) * p->w->n_out + column : NULL,
+        .y_stride = p->w->n_out,
+        .packed = r->output ? r->output + strip * wn_tile_strip_bytes(p->w->n_out) : NULL,
+    };
+    r->t->multiply(&u, wn_compute_scratch(r->c, worker));
+}
+
+/* Columns of units: as many as fit a unit, fewer where threads would have too few of them. */
+static void multiply(tile_run *r, const wn_product *products, size_t n, const uint8_t *input)
+{
+    r->products = products;
+    r->n = n;
+    r->input = input;
+    const size_t wide = r->result == WN_TILE_SWIGLU ? 2 : 1; /* columns of w for one of y */
+    const size_t rows = r->part_strips * WN_TILE_STRIP;
+    const size_t wanted = wn_size_div_up(PART_UNITS * r->c->n_threads, r->n_parts);
+    r->unit_columns = wn_size_min(WN_TILE_SUMS / rows, WN_TILE_COLUMNS) / wide / 32 * 32;
+    while (r->unit_columns > 64 && count_units(r, r->unit_columns) < wanted)
+        r->unit_columns = r->unit_columns / 2 / 32 * 32;
+    run_parts(r, count_units(r, r->unit_columns), multiply_item);
+}
+
+/* r for the next rows of m, from row0 on, and products with w; false behind the last. */
+static bool next_rows(tile_run *r, const wn_matrix *w, size_t m)
+{
+    if (r->row0 >= m)
+        return false;
+    r->n_rows = wn_size_min(m - r->row0, WN_TILE_MAX_ROWS);
+    r->result = WN_TILE_F32;
+    r->w2 = NULL;
+    r->output = NULL;
+    split_rows(r, w);
+    return true;
+}
+
+bool wn_tiles_serve(const wn_compute *c, const wn_matrix *w)
+{
+    return c->kernels->tiles && w->n_in > 0 && w->n_in <= WN_PACKED_MAX_COLS &&
+           (w->panels || (!c->exact && !w->wide_x));
+}
+
+void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m)
+{
+    tile_run r = {.c = c, .t = c->kernels->tiles};
+    for (; next_rows(&r, products->w, m); r.row0 += r.n_rows) {
+        pack(&r, x, products->w->n_in, c->strips);
+        multiply(&r, products, n, c->strips);
+    }
+}
+
+bool wn_tiles_serve_ffn(const wn_compute *c, const wn_ffn *f)
+{
+    if (!wn_tiles_serve(c, f->up) || !wn_tiles_serve(c, f->down) || f->up->n_out % 32 != 0)
+        return false;
+    return !f->gate || (wn_tiles_serve(c, f->gate) && f->gate->type == f->up->type &&
+                        !f->gate->panels == !f->up->panels);
+}
+
+void wn_tile_ffn(wn_compute *c, const wn_ffn *f, const float *x, size_t m, float *y)
+{
+    tile_run r = {.c = c, .t = c->kernels->tiles};
+    const wn_product first = {.w = f->gate ? f->gate : f->up, .bias = f->up_bias};
+    const wn_product second = {.w = f->down, .bias = f->down_bias, .y = y, .add = true};
+    for (; next_rows(&r, f->up, m); r.row0 += r.n_rows) {
+        pack(&r, x, f->up->n_in, c->strips);
+        r.w2 = f->gate ? f->up : NULL;
+        r.result = f->gate ? WN_TILE_SWIGLU : WN_TILE_GELU;
+        r.output = c->inner_strips;
+        multiply(&r, &first, 1, c->strips);
+        r.result = WN_TILE_F32;
+        r.w2 = NULL;
+        multiply(&r, &second, 1, c->inner_strips);
+    }
+}
