@@ -47,7 +47,7 @@ static wn_status alloc_scratch(wn_bert_encoder *e, wn_error *err)
     e->qkv = wn_alloc_aligned(64, e->capacity, 3 * d * sizeof(float));
     e->mixed = wn_alloc_aligned(64, e->capacity, d * sizeof(float));
     e->hidden = wn_alloc_aligned(64, e->capacity, g->d_ff * sizeof(float));
-    e->layout = wn_kv_layout_of(WN_KV_F32, g->head_dim);
+    e->layout = wn_kv_layout_of(wn_compute_kv_format(e->c, WN_KV_AUTO), g->head_dim);
     e->n_pages = (g->max_tokens + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
     e->pages = wn_alloc_aligned(64, g->n_heads * e->n_pages, e->layout.page_bytes);
     e->sum = wn_alloc(d, sizeof *e->sum);
@@ -180,15 +180,16 @@ static void add_product(wn_bert_encoder *e, const wn_matrix *w, const float *bia
 static void run_layer(wn_bert_encoder *e, const wn_bert_layer *l, const size_t *lens, size_t n,
                       size_t rows)
 {
-    size_t d = e->config.d_model, f = e->config.d_ff;
+    size_t d = e->config.d_model;
     float eps = e->config.norm_eps;
     wn_matmul(e->c, l->qkv, e->x, rows, l->qkv_bias, e->qkv);
     attend(e, lens, n);
     add_product(e, l->attn_out, l->attn_out_bias, e->mixed, rows);
     wn_layernorm(e->c, e->x, l->attn_norm_w, l->attn_norm_b, rows, d, eps, e->x);
-    wn_matmul(e->c, l->up, e->x, rows, l->up_bias, e->hidden);
-    wn_gelu_erf(e->c, e->hidden, rows * f, e->hidden);
-    add_product(e, l->down, l->down_bias, e->hidden, rows);
+    memcpy(e->mixed, e->x, rows * d * sizeof *e->x); /* a row is read and added to */
+    const wn_ffn ffn = {
+        .up = l->up, .down = l->down, .up_bias = l->up_bias, .down_bias = l->down_bias};
+    wn_ffn_add(e->c, &ffn, e->mixed, rows, false, e->hidden, e->x);
     wn_layernorm(e->c, e->x, l->ffn_norm_w, l->ffn_norm_b, rows, d, eps, e->x);
 }
 
