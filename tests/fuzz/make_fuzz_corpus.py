@@ -158,10 +158,22 @@ def make_safetensors():
         ("scalar", "F32", [], bytes(4)), ("none", "F32", [0, 4], b"")]))
 
 
+def make_dms_heads():
+    """The fingerprint is that of the model without weights in fuzz_dms_heads.c."""
+    metadata = {"format": "winnow-dms", "version": "1", "window_size": "256", "min_window": "64",
+                "decision_shift": "1", "base_fingerprint": "450b9ccaec97d648f7498e4c828d72eafa70efcfae9529435c3b73399c3f0edb",
+                "operating_points": '[{"window":256,"bias":-0.5,"ratio":4.5},{"window":64,"bias":0,"ratio":6}]'}
+    for name, dtype, size in ("f32", "F32", 4), ("bf16", "BF16", 2):
+        put("dms_heads", name + ".bin", safetensors(
+            [t for i in range(2) for t in ((f"layers.{i}.weight", dtype, [2, 4], bytes(8 * size)),
+                                           (f"layers.{i}.bias", dtype, [2], bytes(2 * size)))], metadata))
+
+
 if __name__ == "__main__":
     make_gguf()
     make_models()
     make_safetensors()
+    make_dms_heads()
     make_ranks()
     make_multipart()
     for folder in sorted(CORPUS.iterdir()):
