@@ -46,7 +46,9 @@ static void attention_block(wn_session *s, size_t layer, size_t n, bool decode)
                               {y->k, y->k_bias, s->new_k, false},
                               {y->v, y->v_bias, s->new_v, false}};
     multiply(s, decode, qkv, 3, s->h, n);
+    wn_session_decide(s, layer, n);
     wn_rope(k, s->q, n, q_stride, c->n_heads, c->head_dim, s->angles, c->rope_order);
+    wn_session_clear_channel(s, n);
     wn_rope(k, s->new_k, n, kv_stride, c->n_kv_heads, c->head_dim, s->angles, c->rope_order);
     wn_kv_store_write(s->kv, k, layer, s->new_k, s->new_v, n);
     attend(s, layer, n, decode);

@@ -35,17 +35,17 @@ static size_t page_count(size_t n_tokens)
 
 static wn_status alloc_lists(wn_kv_store *s, wn_error *err)
 {
-    const size_t parts = s->o.thin ? 2 : 1;
+    const size_t parts = s->o.window ? 2 : 1;
     s->lists = wn_alloc(s->n_lists, sizeof *s->lists);
     s->pages = wn_alloc(s->n_lists * parts, s->n_slots * sizeof *s->pages);
-    s->bits = s->o.thin ? wn_alloc(s->n_lists, s->n_slots * sizeof *s->bits) : NULL;
+    s->bits = s->o.window ? wn_alloc(s->n_lists, s->n_slots * sizeof *s->bits) : NULL;
     s->view = wn_alloc(s->o.n_kv_heads, sizeof *s->view);
-    if (!s->lists || !s->pages || (s->o.thin && !s->bits) || !s->view)
+    if (!s->lists || !s->pages || (s->o.window && !s->bits) || !s->view)
         return wn_error_set(err, WN_NO_MEMORY, "no memory for the KV lists of %zu tokens",
                             s->o.n_ctx);
     for (size_t i = 0; i < s->n_lists; i++) {
         s->lists[i].tail = s->pages + i * s->n_slots;
-        if (!s->o.thin)
+        if (!s->o.window)
             continue;
         s->lists[i].log = s->pages + (s->n_lists + i) * s->n_slots;
         s->lists[i].evicted = s->bits + i * s->n_slots;
@@ -64,7 +64,7 @@ wn_status wn_kv_store_open(wn_kv_store **out, const wn_kv_store_options *options
     s->n_slots = page_count(options->n_ctx);
     wn_status status = alloc_lists(s, err);
     /* A log and a tail hold n_ctx tokens at most, and three pages of them may be partial. */
-    size_t n_pages = s->n_slots + (options->thin ? 3 : 0);
+    size_t n_pages = s->n_slots + (options->window ? 3 : 0);
     if (status == WN_OK && !wn_size_mul(n_pages, s->n_lists, &n_pages))
         status = wn_error_set(err, WN_NO_MEMORY, "no memory for the KV pages of %zu tokens",
                               options->n_ctx);
@@ -101,7 +101,7 @@ void wn_kv_store_extend(wn_kv_store *s, size_t n)
             if (s->lists[i].tail[page])
                 continue;
             s->lists[i].tail[page] = wn_kv_pool_take(&s->pool);
-            if (s->o.thin)
+            if (s->o.window)
                 s->lists[i].evicted[page] = 0;
         }
 }
@@ -111,13 +111,6 @@ typedef struct write_run {
     size_t layer;
     const float *k, *v;
 } write_run;
-
-/* The pattern of `thin`: a multiplicative hash of position and list, so that lists differ. */
-static bool is_thinned(const wn_kv_store *s, size_t list, size_t position)
-{
-    const uint64_t hash = ((uint64_t)position * 1000003u + list) * 0x9e3779b97f4a7c15u;
-    return s->o.thin && (hash >> 32) % s->o.thin != 0;
-}
 
 /* One page of one head. */
 static void write_page(void *ctx, size_t unit, size_t worker)
@@ -132,10 +125,6 @@ static void write_page(void *ctx, size_t unit, size_t worker)
     for (size_t p = from > s->length ? from : s->length; p < to && p < s->extended; p++) {
         const size_t at = ((p - s->length) * n_heads + head) * d;
         wn_kv_write(&s->layout, s->lists[list].tail[page], p - from, r->k + at, r->v + at);
-        if (is_thinned(s, list, p))
-            s->lists[list].evicted[page] |= (uint64_t)1 << (p - from);
-        else if (s->o.thin)
-            s->lists[list].evicted[page] &= ~((uint64_t)1 << (p - from));
     }
 }
 
@@ -153,6 +142,18 @@ void wn_kv_store_write(wn_kv_store *s, wn_compute *c, size_t layer, const float 
     wn_thread_pool_run(wn_compute_pool(c), n_pages * s->o.n_kv_heads, write_page, &r);
 }
 
+void wn_kv_store_decide(wn_kv_store *s, size_t layer, size_t first, size_t n, const uint8_t *evict)
+{
+    kv_list *lists = s->lists + layer * s->o.n_kv_heads;
+    assert(s->o.window && first >= s->tail_first && first + n <= s->extended);
+    for (size_t i = 0; i < n; i++)
+        for (size_t h = 0; h < s->o.n_kv_heads; h++) {
+            uint64_t *word = &lists[h].evicted[(first + i) / WN_KV_SLOTS];
+            const uint64_t bit = (uint64_t)1 << (first + i) % WN_KV_SLOTS;
+            *word = evict[i * s->o.n_kv_heads + h] ? *word | bit : *word & ~bit;
+        }
+}
+
 void wn_kv_store_view(wn_kv_store *s, size_t layer, size_t n, wn_attention_args *args)
 {
     const size_t page = s->tail_first / WN_KV_SLOTS;
@@ -161,14 +162,14 @@ void wn_kv_store_view(wn_kv_store *s, size_t layer, size_t n, wn_attention_args 
         s->view[h] = (wn_kv_head){.log = (const uint8_t *const *)list->log,
                                   .n_log = list->n_log,
                                   .tail = (const uint8_t *const *)list->tail + page,
-                                  .evicted = s->o.thin ? list->evicted + page : NULL};
+                                  .evicted = s->o.window ? list->evicted + page : NULL};
     }
     args->layout = &s->layout;
     args->heads = s->view;
     args->n_kv_heads = s->o.n_kv_heads;
     args->tail_first = s->tail_first;
     args->n_tail = s->length + n - s->tail_first;
-    args->window = s->o.thin ? s->o.window : SIZE_MAX;
+    args->window = s->o.window ? s->o.window : SIZE_MAX;
 }
 
 static void append_to_log(wn_kv_store *s, kv_list *list, size_t position)
@@ -202,12 +203,12 @@ static void shorten_tail(wn_kv_store *s, size_t first)
     s->tail_first = first;
 }
 
-void wn_kv_store_advance(wn_kv_store *s, size_t n)
+void wn_kv_store_advance(wn_kv_store *s, size_t n, size_t settled)
 {
-    assert(s->extended == s->length + n);
+    assert(s->extended == s->length + n && settled <= s->extended);
     s->length += n;
-    if (s->o.thin && s->length > s->tail_first + s->o.window)
-        shorten_tail(s, s->length - s->o.window);
+    if (s->o.window && settled > s->tail_first + s->o.window)
+        shorten_tail(s, settled - s->o.window);
 }
 
 size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
@@ -223,6 +224,8 @@ size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
         for (size_t page = 0; page < page_count(list->n_log); page++)
             wn_kv_pool_give(&s->pool, list->log[page]);
         list->n_log = 0;
+        if (s->o.window && n % WN_KV_SLOTS)
+            list->evicted[n / WN_KV_SLOTS] &= ((uint64_t)1 << n % WN_KV_SLOTS) - 1;
     }
     s->tail_first = 0;
     s->length = s->extended = n;
@@ -232,6 +235,6 @@ size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
 
 size_t wn_kv_store_bytes(const wn_kv_store *s)
 {
-    const size_t per_page = (s->o.thin ? 2 : 1) * sizeof *s->pages + (s->o.thin ? 8 : 0);
+    const size_t per_page = (s->o.window ? 2 : 1) * sizeof *s->pages + (s->o.window ? 8 : 0);
     return wn_kv_pool_bytes(&s->pool) + s->n_lists * page_count(s->length) * per_page;
 }

@@ -19,6 +19,14 @@ static wn_status check_options(wn_session *s, const wn_session_options *options,
                             s->n_ctx, c->n_ctx, wn_model_name(s->model));
     if (s->n_chunk > s->n_ctx)
         s->n_chunk = s->n_ctx;
+    if (options->heads && options->thin)
+        return wn_error_set(err, WN_INVALID, "thin is for sessions without eviction heads");
+    s->heads = options->heads;
+    s->thin = options->thin;
+    if (s->heads)
+        s->point = options->point ? *options->point : s->heads->points[0];
+    else if (s->thin)
+        s->point.window = THIN_WINDOW;
     return WN_OK;
 }
 
@@ -31,8 +39,7 @@ static wn_status open_store(wn_session *s, const wn_session_options *options, wn
                              .n_kv_heads = c->n_kv_heads,
                              .n_ctx = s->n_ctx,
                              .n_chunk = s->n_chunk,
-                             .window = THIN_WINDOW,
-                             .thin = options->thin};
+                             .window = s->point.window};
     return wn_kv_store_open(&s->kv, &o, err);
 }
 
@@ -62,7 +69,9 @@ static wn_status carve_scratch(wn_session *s, wn_error *err)
                                 s->n_chunk);
     }
     s->ids = wn_alloc(s->n_ctx, sizeof *s->ids);
-    return s->ids ? WN_OK : wn_error_set(err, WN_NO_MEMORY, "no memory for %zu ids", s->n_ctx);
+    s->evict = wn_alloc(s->n_chunk, c->n_kv_heads);
+    return s->ids && s->evict ? WN_OK
+                              : wn_error_set(err, WN_NO_MEMORY, "no memory for %zu ids", s->n_ctx);
 }
 
 wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
@@ -90,12 +99,13 @@ void wn_session_close(wn_session *s)
 {
     if (!s)
         return;
-    float *scratch[] = {s->x,     s->h,    s->q,  s->attended, s->new_k,
-                        s->new_v, s->inner, s->angles,   s->logits};
+    float *scratch[] = {s->x,     s->h,     s->q,      s->attended, s->new_k,
+                        s->new_v, s->inner, s->angles, s->logits};
     for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
         free(scratch[i]);
     wn_kv_store_close(s->kv);
     free(s->ids);
+    free(s->evict);
     free(s);
 }
 
@@ -127,10 +137,13 @@ static void run_chunk(wn_session *s, const int32_t *ids, size_t n, bool decode)
     memcpy(s->ids + s->length, ids, n * sizeof *ids);
     wn_kv_store_extend(s->kv, n);
     wn_session_forward(s, n, decode);
-    wn_kv_store_advance(s->kv, n);
+    const size_t length = s->length + n;
+    /* Sums over the log and over the tail differ in their last bits, so reading moves keys from one
+     * to the other at the chunks' cuts only, wherever it stops. */
+    wn_kv_store_advance(s->kv, n, decode ? length : length / s->n_chunk * s->n_chunk);
     if (!decode && s->n_read == s->length)
         s->n_read += n;
-    s->length += n;
+    s->length = length;
 }
 
 wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,

@@ -12,6 +12,7 @@
 #define WN_GENERATE_SESSION_H
 
 #include "base/callbacks.h"
+#include "generate/dms_heads.h"
 #include "generate/model.h"
 
 typedef struct wn_session wn_session;
@@ -20,8 +21,10 @@ typedef struct wn_session_options {
     size_t n_ctx;   /* capacity in tokens; 0 = the model's */
     size_t n_chunk; /* prefill chunk in tokens; 0 = wn_compute_chunk */
     wn_kv_format kv_format;
-    size_t thin; /* for measurements: 0 = keep all keys; n = every KV head keeps the last 256 tokens
-                    and about every n-th before them */
+    const wn_dms_heads *heads; /* of this model; borrowed; NULL: dense, no key is ever dropped */
+    const wn_dms_point *point; /* copied; NULL: the heads' first */
+    size_t thin; /* for measurements, without heads: 0 = keep all keys; n = every KV head keeps the
+                    last 256 tokens and about every n-th before them */
 } wn_session_options;
 
 wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
@@ -29,9 +32,10 @@ wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
 void wn_session_close(wn_session *s);
 
 /* Reads n >= 1 tokens: appends them. However a text is cut into calls, the numbers are the same,
- * bit for bit. progress (may be NULL) is called after every chunk with (tokens done, n) and may
- * stop the work; whole chunks that ran stay in the session then. WN_LIMIT when n_ctx would be
- * passed (nothing is appended), WN_INVALID for an id outside the vocabulary. */
+ * bit for bit; where keys are evicted, for one n_chunk. progress (may be NULL) is called after
+ * every chunk with (tokens done, n) and may stop the work; whole chunks that ran stay in the
+ * session then. WN_LIMIT when n_ctx would be passed (nothing is appended), WN_INVALID for an id
+ * outside the vocabulary. */
 wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
                             void *progress_ctx, wn_error *err);
 /* Appends one token that was just chosen: much faster than append for one token, and with numbers

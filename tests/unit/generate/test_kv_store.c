@@ -24,7 +24,7 @@ static int close_compute(void **state)
     return 0;
 }
 
-static wn_kv_store *open_store(size_t thin)
+static wn_kv_store *open_store(size_t window)
 {
     wn_kv_store *s = NULL;
     const wn_kv_store_options o = {.format = WN_KV_F32,
@@ -33,15 +33,24 @@ static wn_kv_store *open_store(size_t thin)
                                    .n_kv_heads = HEADS,
                                    .n_ctx = CTX,
                                    .n_chunk = CHUNK,
-                                   .window = WINDOW,
-                                   .thin = thin};
+                                   .window = window};
     WN_ASSERT_OK(wn_kv_store_open(&s, &o, err));
     return s;
 }
 
-/* Tokens first .. first + n: a key says its position, layer and head, a value the same negated. */
-static void append(wn_kv_store *s, size_t first, size_t n)
+static size_t keep_every = 3;
+
+/* About every keep_every-th, and differently in every list. */
+static bool kept(size_t layer, size_t head, size_t p)
 {
+    const uint64_t hash = ((uint64_t)p * 1000003u + layer * HEADS + head) * 0x9e3779b97f4a7c15u;
+    return (hash >> 32) % keep_every == 0;
+}
+
+/* Tokens first .. first + n: a key says its position, layer and head, a value the same negated. */
+static void append_to(wn_kv_store *s, size_t first, size_t n, bool dense)
+{
+    uint8_t evict[CHUNK * HEADS];
     float *k = wn_alloc(n * HEADS, DIM * sizeof *k), *v = wn_alloc(n * HEADS, DIM * sizeof *v);
     assert_true(k && v);
     wn_kv_store_extend(s, n);
@@ -51,10 +60,19 @@ static void append(wn_kv_store *s, size_t first, size_t n)
             v[i] = -k[i];
         }
         wn_kv_store_write(s, compute, layer, k, v, n);
+        for (size_t i = 0; i < n * HEADS; i++)
+            evict[i] = !kept(layer, i % HEADS, first + i / HEADS);
+        if (!dense)
+            wn_kv_store_decide(s, layer, first, n, evict);
     }
-    wn_kv_store_advance(s, n);
+    wn_kv_store_advance(s, n, first + n);
     free(k);
     free(v);
+}
+
+static void append(wn_kv_store *s, size_t first, size_t n)
+{
+    append_to(s, first, n, false);
 }
 
 static void expect_slot(const wn_attention_args *a, const uint8_t *page, size_t slot,
@@ -64,27 +82,6 @@ static void expect_slot(const wn_attention_args *a, const uint8_t *page, size_t 
     wn_kv_read(a->layout, page, slot, k, v);
     assert_true(k[0] == (float)(position * 100 + layer * 10 + head));
     assert_true(v[DIM - 1] == -k[0]);
-}
-
-/* Whether each position of a list is kept, learnt from the bits of a long enough tail. */
-static bool kept[LAYERS][HEADS][CTX];
-
-static void learn_pattern(size_t thin)
-{
-    wn_kv_store *s = open_store(thin);
-    for (size_t p = 0; p < CTX; p++) {
-        append(s, p, 1);
-        for (size_t layer = 0; layer < LAYERS; layer++) {
-            wn_attention_args a = {0};
-            wn_kv_store_view(s, layer, 0, &a);
-            for (size_t h = 0; h < HEADS; h++) {
-                const uint64_t *bits = a.heads[h].evicted;
-                const size_t page = p / WN_KV_SLOTS - a.tail_first / WN_KV_SLOTS;
-                kept[layer][h][p] = !(bits[page] >> p % WN_KV_SLOTS & 1);
-            }
-        }
-    }
-    wn_kv_store_close(s);
 }
 
 static void expect_state(wn_kv_store *s, size_t length)
@@ -99,7 +96,7 @@ static void expect_state(wn_kv_store *s, size_t length)
         for (size_t h = 0; h < HEADS; h++) {
             size_t n_log = 0;
             for (size_t p = 0; p < first; p++)
-                if (kept[layer][h][p]) {
+                if (kept(layer, h, p)) {
                     expect_slot(&a, a.heads[h].log[n_log / WN_KV_SLOTS], n_log % WN_KV_SLOTS, p,
                                 layer, h);
                     n_log++;
@@ -109,7 +106,7 @@ static void expect_state(wn_kv_store *s, size_t length)
                 const size_t page = p / WN_KV_SLOTS - first / WN_KV_SLOTS;
                 expect_slot(&a, a.heads[h].tail[page], p % WN_KV_SLOTS, p, layer, h);
                 assert_int_equal(a.heads[h].evicted[page] >> p % WN_KV_SLOTS & 1,
-                                 !kept[layer][h][p]);
+                                 !kept(layer, h, p));
             }
         }
     }
@@ -119,16 +116,8 @@ static void test_log_and_tail(void **state)
 {
     (void)state;
     static const size_t cuts[][2] = {{1, 1}, {7, 64}, {CHUNK, CHUNK}, {64, 33}};
-    learn_pattern(3);
-    size_t counts[LAYERS * HEADS] = {0};
-    for (size_t p = 0; p < CTX; p++)
-        for (size_t i = 0; i < LAYERS * HEADS; i++)
-            counts[i] += kept[i / HEADS][i % HEADS][p];
-    for (size_t i = 0; i < LAYERS * HEADS; i++)
-        assert_in_range(counts[i], CTX / 4, CTX / 2);
-    assert_true(counts[0] != counts[1] || counts[1] != counts[2]); /* heads differ */
     for (size_t c = 0; c < sizeof cuts / sizeof cuts[0]; c++) {
-        wn_kv_store *s = open_store(3);
+        wn_kv_store *s = open_store(WINDOW);
         for (size_t length = 0, turn = 0; length < CTX; turn++) {
             const size_t step = cuts[c][turn % 2], left = CTX - length;
             append(s, length, step < left ? step : left);
@@ -144,7 +133,7 @@ static void test_dense(void **state)
     (void)state;
     wn_kv_store *s = open_store(0);
     for (size_t length = 0; length < CTX; length += CHUNK) {
-        append(s, length, CHUNK);
+        append_to(s, length, CHUNK, true);
         for (size_t layer = 0; layer < LAYERS; layer++) {
             wn_attention_args a = {0};
             wn_kv_store_view(s, layer, 0, &a);
@@ -164,9 +153,10 @@ static void test_dense(void **state)
 static void test_memory(void **state)
 {
     (void)state;
-    wn_kv_store *dense = open_store(0), *thin = open_store(8);
+    keep_every = 8;
+    wn_kv_store *dense = open_store(0), *thin = open_store(WINDOW);
     for (size_t length = 0; length < CTX; length += 50) {
-        append(dense, length, 50);
+        append_to(dense, length, 50, true);
         append(thin, length, 50);
     }
     /* 70 + 530 / 8 of 600 keys, the last chunk and partial pages. */
@@ -176,7 +166,6 @@ static void test_memory(void **state)
     assert_int_equal(wn_kv_store_bytes(thin), 0);
     const size_t page = 2 * WN_KV_SLOTS * DIM * sizeof(float);
     assert_int_equal(wn_kv_store_bytes(dense), LAYERS * HEADS * 2 * (page + sizeof(void *)));
-    learn_pattern(8);
     append(thin, 0, 60);
     assert_int_equal(wn_kv_store_truncate(thin, 50), 50); /* nothing has left the window */
     append(thin, 50, 100);
@@ -231,8 +220,7 @@ static void test_every_allocation_may_fail(void **state)
                              .n_kv_heads = HEADS,
                              .n_ctx = CTX,
                              .n_chunk = CHUNK,
-                             .window = WINDOW,
-                             .thin = 2};
+                             .window = WINDOW};
     wn_test_each_alloc_fails(open_and_close, &o);
     wn_kv_store *s = NULL;
     o.n_ctx = SIZE_MAX / 64;

@@ -1,0 +1,98 @@
+/* Which keys stay: eviction heads (dms_heads.h), or a fixed pattern for measurements. Decisions
+ * come from the token's own state, before attention; they are sums in one fixed order of plain C,
+ * so that they depend neither on how a text is cut nor on the machine's threads. */
+#include "generate/session_internal.h"
+
+#define LANES 16
+#define ROWS 16 /* tokens that a thread takes at once */
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    float lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++)
+            lane[j] += a[i + j] * b[i + j];
+    for (size_t j = 0; i < n; i++, j++)
+        lane[j] += a[i] * b[i];
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t j = 0; j < half; j++)
+            lane[j] += lane[j + half];
+    return lane[0];
+}
+
+static bool linear(const wn_session *s, size_t layer, size_t row, size_t head)
+{
+    const wn_dms_heads *d = s->heads;
+    const size_t at = layer * d->n_kv_heads + head;
+    const float z = dot(d->weight + at * d->d_model, s->h + row * d->d_model, d->d_model);
+    return z + d->bias[at] + s->point.bias > 0;
+}
+
+/* The channel of q that a checkpoint with borrowed heads decides in. */
+static float *channel(const wn_session *s, size_t row, size_t head)
+{
+    const wn_model_config *c = &s->model->config;
+    const size_t group = c->n_heads / c->n_kv_heads;
+    return s->q + (row * c->n_heads + head * group + 1) * c->head_dim - 1;
+}
+
+static bool borrowed(const wn_session *s, size_t row, size_t head)
+{
+    float *q = channel(s, row, head);
+    const float z = s->heads->alpha_scale * *q - s->heads->alpha_offset;
+    if (!s->heads->zero_after_rope)
+        *q = 0;
+    return z + s->point.bias > 0;
+}
+
+/* A multiplicative hash of position and list, so that lists differ. */
+static bool thinned(const wn_session *s, size_t layer, size_t row, size_t head)
+{
+    const size_t list = layer * s->model->config.n_kv_heads + head;
+    const uint64_t hash = ((uint64_t)(s->length + row) * 1000003u + list) * 0x9e3779b97f4a7c15u;
+    return (hash >> 32) % s->thin != 0;
+}
+
+typedef struct decisions {
+    wn_session *s;
+    size_t layer, n;
+} decisions;
+
+static void decide_rows(void *ctx, size_t unit, size_t worker)
+{
+    const decisions *d = ctx;
+    wn_session *s = d->s;
+    const size_t n_heads = s->model->config.n_kv_heads;
+    (void)worker;
+    for (size_t row = unit * ROWS; row < (unit + 1) * ROWS && row < d->n; row++)
+        for (size_t h = 0; h < n_heads; h++)
+            s->evict[row * n_heads + h] = !s->heads ? thinned(s, d->layer, row, h)
+                                          : s->heads->kind == WN_DMS_LINEAR
+                                              ? linear(s, d->layer, row, h)
+                                              : borrowed(s, row, h);
+}
+
+void wn_session_decide(wn_session *s, size_t layer, size_t n)
+{
+    decisions d = {s, layer, n};
+    const size_t shift = s->heads ? s->heads->decision_shift : 0;
+    const size_t skip = s->length < shift ? shift : 0; /* about the token before the first */
+    if (!s->point.window)
+        return;
+    if (n < ROWS) /* not worth waking anyone */
+        decide_rows(&d, 0, 0);
+    else
+        wn_thread_pool_run(wn_compute_pool(s->compute), (n + ROWS - 1) / ROWS, decide_rows, &d);
+    wn_kv_store_decide(s->kv, layer, s->length + skip - shift, n - skip,
+                       s->evict + skip * s->model->config.n_kv_heads);
+}
+
+void wn_session_clear_channel(wn_session *s, size_t n)
+{
+    if (!s->heads || s->heads->kind != WN_DMS_BORROWED || !s->heads->zero_after_rope)
+        return;
+    for (size_t row = 0; row < n; row++)
+        for (size_t h = 0; h < s->model->config.n_kv_heads; h++)
+            *channel(s, row, h) = 0;
+}

@@ -1,0 +1,202 @@
+/* Sessions with eviction heads: the numbers of the definition, whatever the kind of heads; and the
+ * same bits however a text is cut. */
+#include "base/fs.h"
+#include "generate/model_internal.h"
+#include "generate/session.h"
+#include "tests/unit/generate/masked_reference.h"
+
+enum { N_HEADS = TINY_LAYERS * TINY_KV };
+
+static char dir[] = "/tmp/wn_test_eviction_XXXXXX";
+static wn_compute *compute;
+static wn_model *model;
+static int32_t ids[TINY_CTX];
+static float weight[N_HEADS * TINY_D], bias[N_HEADS];
+
+static int open_model(void **state)
+{
+    (void)state;
+    checkpoint_shape shape = tiny_shape(true, false);
+    if (!mkdtemp(dir) ||
+        wn_compute_open(&compute, &(wn_compute_options){.exact = true}, NULL) != WN_OK)
+        return -1;
+    write_checkpoint(dir, &shape, TINY_CONFIG("llama", ",\"tie_word_embeddings\":true"), false);
+    for (int i = 0; i < TINY_CTX; i++)
+        ids[i] = (i * i * 7 + i) % TINY_VOCAB;
+    random_floats("heads", 64, weight, N_HEADS * TINY_D);
+    for (size_t i = 0; i < N_HEADS; i++)
+        bias[i] = (float)i / 4 - 0.25f;
+    return wn_model_open_weights(&model, compute, dir, NULL) == WN_OK ? 0 : -1;
+}
+
+static int close_model(void **state)
+{
+    (void)state;
+    wn_model_close(model);
+    wn_compute_close(compute);
+    return wn_fs_remove_tree(dir, NULL) == WN_OK ? 0 : -1;
+}
+
+/* All of them evict some 40 to 80 % of the tokens. */
+static wn_dms_heads linear_heads(wn_dms_point *point, size_t shift)
+{
+    return (wn_dms_heads){.kind = WN_DMS_LINEAR,
+                          .decision_shift = shift,
+                          .points = point,
+                          .n_points = 1,
+                          .d_model = TINY_D,
+                          .n_kv_heads = TINY_KV,
+                          .weight = weight,
+                          .bias = bias};
+}
+
+static wn_dms_heads borrowed_heads(wn_dms_point *point, size_t shift, bool after_rope)
+{
+    return (wn_dms_heads){.kind = WN_DMS_BORROWED,
+                          .decision_shift = shift,
+                          .points = point,
+                          .n_points = 1,
+                          .alpha_scale = 100,
+                          .alpha_offset = 1,
+                          .zero_after_rope = after_rope};
+}
+
+static wn_session *open_with(const wn_model *m, wn_compute *c, const wn_dms_heads *heads,
+                             wn_kv_format format, size_t n_chunk)
+{
+    wn_session *s = NULL;
+    const wn_session_options o = {.n_chunk = n_chunk, .heads = heads, .kv_format = format};
+    WN_ASSERT_OK(wn_session_open(&s, m, c, &o, err));
+    return s;
+}
+
+static void append(wn_session *s, const int32_t *from, size_t n)
+{
+    WN_ASSERT_OK(wn_session_append(s, from, n, NULL, NULL, err));
+}
+
+static double distance(const double *a, const float *b)
+{
+    double d = 0;
+    for (size_t i = 0; i < TINY_VOCAB; i++)
+        d = fmax(d, fabs(a[i] - (double)b[i]));
+    return d;
+}
+
+static void check_definition(const wn_dms_heads *h)
+{
+    static masked_reference r, dense;
+    const wn_dms_point never = {.window = TINY_CTX};
+    size_t n_evicted = 0;
+    masked_reference_run(&r, h, h->points, ids, TINY_CTX);
+    masked_reference_run(&dense, h, &never, ids, TINY_CTX);
+    for (size_t i = 0; i < N_HEADS; i++)
+        for (size_t t = 0; t < TINY_CTX; t++)
+            n_evicted += r.evict[i / TINY_KV][i % TINY_KV][t];
+    assert_in_range(n_evicted * 100 / (N_HEADS * TINY_CTX), 20, 85);
+    assert_true(r.margin > 1e-4); /* or rounding could decide */
+    wn_session *s = open_with(model, compute, h, WN_KV_F32, 32);
+    append(s, ids, TINY_CTX);
+    assert_true(distance(r.logits, wn_session_logits(s)) < 1e-4);
+    assert_true(distance(dense.logits, wn_session_logits(s)) > 0.05); /* so the mask matters */
+    wn_session_truncate(s, 0);
+    append(s, ids, 100);
+    for (size_t t = 100; t < TINY_CTX; t++) /* decoding evicts alike */
+        WN_ASSERT_OK(wn_session_decode(s, ids[t], err));
+    assert_true(distance(r.logits, wn_session_logits(s)) < 1e-4);
+    wn_session_close(s);
+}
+
+static void test_definition(void **state)
+{
+    (void)state;
+    for (size_t window = 1; window <= 65; window += 32)
+        for (size_t shift = 0; shift < 2; shift++) {
+            wn_dms_point point = {.window = window, .bias = 0.125f};
+            wn_dms_heads h = linear_heads(&point, shift);
+            check_definition(&h);
+            point.bias = -0.25f;
+            h = borrowed_heads(&point, shift, false);
+            check_definition(&h);
+            h = borrowed_heads(&point, shift, true);
+            check_definition(&h);
+        }
+}
+
+/* Wherever reading stops and goes on, within chunks, too: the bits of one go. */
+static void check_cuts(const wn_model *m, wn_compute *c, const wn_dms_heads *h, wn_kv_format f)
+{
+    float whole[TINY_VOCAB];
+    uint32_t random = 12345;
+    wn_session *s = open_with(m, c, h, f, 32);
+    append(s, ids, TINY_CTX);
+    memcpy(whole, wn_session_logits(s), sizeof whole);
+    wn_session_close(s);
+    for (size_t turn = 0; turn < 20; turn++) {
+        random = random * 1664525u + 1013904223u;
+        const size_t cut = 1 + random % (TINY_CTX - 1);
+        s = open_with(m, c, h, f, 32);
+        append(s, ids, cut);
+        append(s, ids + cut, TINY_CTX - cut);
+        assert_memory_equal(wn_session_logits(s), whole, sizeof whole);
+        wn_session_close(s);
+    }
+}
+
+static void test_cuts_do_not_matter(void **state)
+{
+    (void)state;
+    static const char *const isas[] = {"auto", "ref", "avx2"};
+    wn_dms_point point = {.window = 33};
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        wn_compute *c = NULL;
+        wn_model *m = NULL;
+        if (wn_compute_open(&c, &(wn_compute_options){.isa = isas[i]}, NULL) != WN_OK)
+            continue;
+        WN_ASSERT_OK(wn_model_open_weights(&m, c, dir, err));
+        for (wn_kv_format f = WN_KV_F32; f <= WN_KV_INT8; f++)
+            for (size_t shift = 0; shift < 2; shift++) {
+                wn_dms_heads h = linear_heads(&point, shift);
+                check_cuts(m, c, &h, f);
+                h = borrowed_heads(&point, shift, shift == 1);
+                check_cuts(m, c, &h, f);
+            }
+        wn_model_close(m);
+        wn_compute_close(c);
+    }
+}
+
+/* The dial's bias moves every decision; a point of the caller's is taken over the heads' own. */
+static void test_points(void **state)
+{
+    (void)state;
+    wn_dms_point point = {.window = 16, .bias = -1e6f};
+    const wn_dms_point all = {.window = 16, .bias = 1e6f};
+    const wn_dms_heads h = linear_heads(&point, 0);
+    wn_session *none = open_with(model, compute, &h, WN_KV_F32, 16), *s = NULL;
+    wn_session *dense = open_with(model, compute, NULL, WN_KV_F32, 0);
+    WN_ASSERT_OK(wn_session_open(
+        &s, model, compute, &(wn_session_options){.n_chunk = 16, .heads = &h, .point = &all}, err));
+    append(none, ids, TINY_CTX);
+    append(dense, ids, TINY_CTX);
+    append(s, ids, TINY_CTX);
+    for (size_t i = 0; i < TINY_VOCAB; i++)
+        assert_true(fabsf(wn_session_logits(none)[i] - wn_session_logits(dense)[i]) < 1e-4f);
+    assert_true(2 * wn_session_kv_bytes(none) > 3 * wn_session_kv_bytes(s));
+    wn_session_close(none);
+    wn_session_close(dense);
+    wn_session_close(s);
+    assert_int_equal(
+        wn_session_open(&s, model, compute, &(wn_session_options){.heads = &h, .thin = 3}, NULL),
+        WN_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_definition),
+        cmocka_unit_test(test_cuts_do_not_matter),
+        cmocka_unit_test(test_points),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}
