@@ -2,74 +2,148 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/checked.h"
 
-wn_status wn_kv_pool_open(wn_kv_pool *p, size_t page_bytes, size_t n_pages, wn_error *err)
+#define BLOCK_BYTES ((size_t)2 << 20)
+
+typedef struct block {
+    uint32_t n_used; /* pages */
+    bool touched;    /* costs memory */
+} block;
+
+struct wn_kv_pool {
+    uint8_t *data; /* [n_blocks][BLOCK_BYTES] */
+    size_t page_bytes, per_block, n_blocks, n_pages;
+    size_t n_used, n_touched;
+    size_t first_free; /* page; none below it is free */
+    size_t n_holders;
+    block *blocks;
+    uint32_t *references; /* [n_pages] */
+};
+
+wn_status wn_kv_pool_open(wn_kv_pool **out, size_t page_bytes, size_t max_bytes, wn_error *err)
 {
-    size_t bytes = 0;
-    const bool fits = wn_size_mul(page_bytes, n_pages, &bytes);
-    *p = (wn_kv_pool){.page_bytes = page_bytes, .n_pages = n_pages};
-    p->data = fits ? wn_alloc_huge(bytes) : NULL;
-    p->given = wn_alloc(n_pages, sizeof *p->given);
-    if (p->data && p->given)
-        return WN_OK;
-    wn_kv_pool_close(p);
-    return wn_error_set(err, WN_NO_MEMORY, "no memory for %zu KV pages of %zu bytes", n_pages,
-                        page_bytes);
+    wn_kv_pool *p = wn_alloc(1, sizeof *p);
+    assert(page_bytes % 64 == 0 && page_bytes <= BLOCK_BYTES);
+    if (p) {
+        p->page_bytes = page_bytes;
+        p->per_block = BLOCK_BYTES / page_bytes;
+        p->n_pages = max_bytes / page_bytes;
+        p->n_blocks = (p->n_pages + p->per_block - 1) / p->per_block;
+        p->n_holders = 1;
+        p->data =
+            p->n_blocks < SIZE_MAX / BLOCK_BYTES ? wn_alloc_huge(p->n_blocks * BLOCK_BYTES) : NULL;
+        p->blocks = wn_alloc(p->n_blocks, sizeof *p->blocks);
+        p->references = wn_alloc(p->n_pages, sizeof *p->references);
+    }
+    if (!p || !p->data || !p->blocks || !p->references) {
+        wn_kv_pool_close(p);
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for %zu MiB of KV pages",
+                            max_bytes >> 20);
+    }
+    *out = p;
+    return WN_OK;
+}
+
+wn_kv_pool *wn_kv_pool_share(wn_kv_pool *p)
+{
+    p->n_holders++;
+    return p;
 }
 
 void wn_kv_pool_close(wn_kv_pool *p)
 {
+    if (!p || --p->n_holders)
+        return;
+    assert(p->n_used == 0);
     free(p->data);
-    free(p->given);
-    *p = (wn_kv_pool){0};
+    free(p->blocks);
+    free(p->references);
+    free(p);
 }
 
-uint8_t *wn_kv_pool_take(wn_kv_pool *p)
+size_t wn_kv_pool_page_bytes(const wn_kv_pool *p)
 {
-    if (p->n_given)
-        return p->given[--p->n_given];
-    assert(p->n_used < p->n_pages);
-    uint8_t *page = p->data + p->page_bytes * p->n_used++;
-    memset(page, 0, p->page_bytes);
-    return page;
+    return p->page_bytes;
 }
 
-void wn_kv_pool_give(wn_kv_pool *p, uint8_t *page)
+size_t wn_kv_pool_n_free(const wn_kv_pool *p)
 {
-    p->given[p->n_given++] = page;
+    return p->n_pages - p->n_used;
 }
 
-/* Highest address first, so that the lowest page is taken next and the block's end gets free. */
-static int by_address(const void *a, const void *b)
+size_t wn_kv_pool_n_used(const wn_kv_pool *p)
 {
-    const uint8_t *x = *(uint8_t *const *)a, *y = *(uint8_t *const *)b;
-    return (x < y) - (x > y);
-}
-
-void wn_kv_pool_trim(wn_kv_pool *p)
-{
-    const uintptr_t old_end = (uintptr_t)(p->data + p->n_used * p->page_bytes);
-    size_t n = 0;
-    qsort(p->given, p->n_given, sizeof *p->given, by_address);
-    while (n < p->n_given && p->given[n] == p->data + (p->n_used - 1) * p->page_bytes) {
-        p->n_used--;
-        n++;
-    }
-    p->n_given -= n;
-    memmove(p->given, p->given + n, p->n_given * sizeof *p->given);
-    const uintptr_t unit = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t end = (uintptr_t)(p->data + p->n_used * p->page_bytes);
-    const uintptr_t first = (end + unit - 1) / unit * unit, last = old_end / unit * unit;
-    if (first < last)
-        madvise(p->data + (first - (uintptr_t)p->data), last - first, MADV_DONTNEED);
+    return p->n_used;
 }
 
 size_t wn_kv_pool_bytes(const wn_kv_pool *p)
 {
-    return p->n_used * p->page_bytes;
+    return p->n_touched * BLOCK_BYTES;
+}
+
+size_t wn_kv_pool_max_bytes(const wn_kv_pool *p)
+{
+    return p->n_pages * p->page_bytes;
+}
+
+/* Blocks hold whole pages only. */
+static size_t index_of(const wn_kv_pool *p, const uint8_t *page)
+{
+    const size_t at = (size_t)(page - p->data);
+    return at / BLOCK_BYTES * p->per_block + at % BLOCK_BYTES / p->page_bytes;
+}
+
+uint8_t *wn_kv_pool_take(wn_kv_pool *p)
+{
+    size_t i = p->first_free;
+    assert(wn_kv_pool_n_free(p) > 0);
+    while (p->references[i])
+        i = p->blocks[i / p->per_block].n_used == p->per_block
+                ? (i / p->per_block + 1) * p->per_block
+                : i + 1;
+    block *b = &p->blocks[i / p->per_block];
+    p->references[i] = 1;
+    p->first_free = i + 1;
+    p->n_used++;
+    b->n_used++;
+    p->n_touched += !b->touched;
+    b->touched = true;
+    return p->data + i / p->per_block * BLOCK_BYTES + i % p->per_block * p->page_bytes;
+}
+
+void wn_kv_pool_hold(wn_kv_pool *p, const uint8_t *page)
+{
+    p->references[index_of(p, page)]++;
+}
+
+bool wn_kv_pool_is_shared(const wn_kv_pool *p, const uint8_t *page)
+{
+    return p->references[index_of(p, page)] > 1;
+}
+
+void wn_kv_pool_give(wn_kv_pool *p, uint8_t *page)
+{
+    const size_t i = index_of(p, page);
+    assert(p->references[i] > 0);
+    if (--p->references[i])
+        return;
+    p->n_used--;
+    p->blocks[i / p->per_block].n_used--;
+    if (i < p->first_free)
+        p->first_free = i;
+}
+
+void wn_kv_pool_trim(wn_kv_pool *p)
+{
+    for (size_t i = 0; i < p->n_blocks; i++) {
+        block *b = &p->blocks[i];
+        if (!b->touched || b->n_used)
+            continue;
+        madvise(p->data + i * BLOCK_BYTES, BLOCK_BYTES, MADV_DONTNEED);
+        b->touched = false;
+        p->n_touched--;
+    }
 }

@@ -1,33 +1,41 @@
-/* Pages of one size out of one block of address space. A page costs memory from the first time it
- * is taken; one that was given back is taken again before a new one. wn_kv_pool_trim returns the
- * free pages at the block's end to the system.
- * Threads: one at a time.
+/* Pages of one size that sessions share: counted by reference, under one limit of bytes.
+ *
+ *     WN_TRY(wn_kv_pool_open(&p, layout.page_bytes, max_bytes, err));
+ *     if (wn_kv_pool_n_free(p) > 0) { page = wn_kv_pool_take(p); ... wn_kv_pool_give(p, page); }
+ *     wn_kv_pool_close(p);
+ *
+ * Address space for max_bytes is taken at open, memory as pages are; the lowest free page is taken
+ * first. It is held in blocks of 2 MiB, and wn_kv_pool_trim returns those without a page in use to
+ * the system. The pool lives until all who share it have closed it. Threads: one at a time.
  */
 #ifndef WN_GENERATE_KV_POOL_H
 #define WN_GENERATE_KV_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
 
-typedef struct wn_kv_pool {
-    uint8_t *data;
-    size_t page_bytes, n_pages;
-    size_t n_used;   /* pages from here on are new */
-    uint8_t **given; /* [n_given], back and free; the last one is taken next */
-    size_t n_given;
-} wn_kv_pool;
+typedef struct wn_kv_pool wn_kv_pool;
 
-/* page_bytes: a multiple of 64. */
-wn_status wn_kv_pool_open(wn_kv_pool *p, size_t page_bytes, size_t n_pages, wn_error *err);
-void wn_kv_pool_close(wn_kv_pool *p); /* an all-zero pool is fine */
+/* page_bytes: a multiple of 64, up to 2 MiB. max_bytes: of pages in use; whole blocks are held for
+ * them. */
+wn_status wn_kv_pool_open(wn_kv_pool **out, size_t page_bytes, size_t max_bytes, wn_error *err);
+wn_kv_pool *wn_kv_pool_share(wn_kv_pool *p); /* p, with one more who has to close it */
+void wn_kv_pool_close(wn_kv_pool *p);        /* NULL is fine */
 
-/* Zeroed when new, otherwise as it was given back. At most n_pages at a time: the caller's promise
- * (assert). */
+size_t wn_kv_pool_page_bytes(const wn_kv_pool *p);
+size_t wn_kv_pool_n_free(const wn_kv_pool *p); /* pages that can be taken */
+size_t wn_kv_pool_n_used(const wn_kv_pool *p);
+size_t wn_kv_pool_bytes(const wn_kv_pool *p);     /* held of the system, free pages included */
+size_t wn_kv_pool_max_bytes(const wn_kv_pool *p); /* the limit */
+
+/* With one reference; its bytes are anything. Some must be free: the caller's promise (assert). */
 uint8_t *wn_kv_pool_take(wn_kv_pool *p);
-void wn_kv_pool_give(wn_kv_pool *p, uint8_t *page);
+void wn_kv_pool_hold(wn_kv_pool *p, const uint8_t *page);            /* one reference more */
+bool wn_kv_pool_is_shared(const wn_kv_pool *p, const uint8_t *page); /* more than one */
+void wn_kv_pool_give(wn_kv_pool *p, uint8_t *page);                  /* one less; 0: free */
 void wn_kv_pool_trim(wn_kv_pool *p);
-size_t wn_kv_pool_bytes(const wn_kv_pool *p); /* that cost memory, free pages included */
 
 #endif

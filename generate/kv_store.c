@@ -1,37 +1,9 @@
-#include "generate/kv_store.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "generate/kv_pool.h"
-
-typedef struct kv_list {
-    uint8_t **log;     /* pages; NULL when dense */
-    size_t n_log;      /* keys */
-    uint8_t **tail;    /* page of positions 64 i ..; NULL where no page is */
-    uint64_t *evicted; /* likewise; NULL when dense */
-} kv_list;
-
-struct wn_kv_store {
-    wn_kv_store_options o;
-    wn_kv_layout layout;
-    wn_kv_pool pool;
-    size_t n_lists, n_slots; /* pages that a list has room for */
-    kv_list *lists;          /* [n_layers][n_kv_heads] */
-    uint8_t **pages;         /* what log and tail point into */
-    uint64_t *bits;          /* what evicted points into; NULL when dense */
-    wn_kv_head *view;        /* [n_kv_heads] */
-    size_t length;           /* tokens of the sequence */
-    size_t extended;         /* length and the tokens being added */
-    size_t tail_first;       /* position */
-};
-
-static size_t page_count(size_t n_tokens)
-{
-    return (n_tokens + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
-}
+#include "generate/kv_store_internal.h"
 
 static wn_status alloc_lists(wn_kv_store *s, wn_error *err)
 {
@@ -53,6 +25,24 @@ static wn_status alloc_lists(wn_kv_store *s, wn_error *err)
     return WN_OK;
 }
 
+/* A log and a tail hold n_ctx tokens at most, and three pages of them may be partial. */
+static wn_status open_pool(wn_kv_store *s, wn_error *err)
+{
+    size_t bytes = s->n_slots + (s->o.window ? 3 : 0);
+    if (s->o.pool && wn_kv_pool_page_bytes(s->o.pool) != s->layout.page_bytes)
+        return wn_error_set(err, WN_INVALID, "KV pages have %zu bytes, the pool's %zu",
+                            s->layout.page_bytes, wn_kv_pool_page_bytes(s->o.pool));
+    if (s->o.pool) {
+        s->pool = wn_kv_pool_share(s->o.pool);
+        return WN_OK;
+    }
+    if (!wn_size_mul(bytes, s->n_lists, &bytes) ||
+        !wn_size_mul(bytes, s->layout.page_bytes, &bytes))
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for the KV pages of %zu tokens",
+                            s->o.n_ctx);
+    return wn_kv_pool_open(&s->pool, s->layout.page_bytes, bytes, err);
+}
+
 wn_status wn_kv_store_open(wn_kv_store **out, const wn_kv_store_options *options, wn_error *err)
 {
     wn_kv_store *s = wn_alloc(1, sizeof *s);
@@ -61,15 +51,10 @@ wn_status wn_kv_store_open(wn_kv_store **out, const wn_kv_store_options *options
     s->o = *options;
     s->layout = wn_kv_layout_of(options->format, options->head_dim);
     s->n_lists = options->n_layers * options->n_kv_heads;
-    s->n_slots = page_count(options->n_ctx);
+    s->n_slots = kv_page_count(options->n_ctx);
     wn_status status = alloc_lists(s, err);
-    /* A log and a tail hold n_ctx tokens at most, and three pages of them may be partial. */
-    size_t n_pages = s->n_slots + (options->window ? 3 : 0);
-    if (status == WN_OK && !wn_size_mul(n_pages, s->n_lists, &n_pages))
-        status = wn_error_set(err, WN_NO_MEMORY, "no memory for the KV pages of %zu tokens",
-                              options->n_ctx);
     if (status == WN_OK)
-        status = wn_kv_pool_open(&s->pool, s->layout.page_bytes, n_pages, err);
+        status = open_pool(s, err);
     if (status != WN_OK) {
         wn_kv_store_close(s);
         return status;
@@ -82,7 +67,9 @@ void wn_kv_store_close(wn_kv_store *s)
 {
     if (!s)
         return;
-    wn_kv_pool_close(&s->pool);
+    if (s->pool)
+        wn_kv_store_truncate(s, 0);
+    wn_kv_pool_close(s->pool);
     free(s->lists);
     free(s->pages);
     free(s->bits);
@@ -90,20 +77,74 @@ void wn_kv_store_close(wn_kv_store *s)
     free(s);
 }
 
+static bool is_shared(const wn_kv_store *s, const uint8_t *page)
+{
+    return page && wn_kv_pool_is_shared(s->pool, page);
+}
+
+/* Pages at most that the list needs at any time until its tail starts at `first`: new ones, copies
+ * of shared ones before they are written, and one of the log ahead of those that the tail gives
+ * back; shared pages of the tail come back to nobody. */
+static size_t pages_needed(const wn_kv_store *s, const kv_list *list, size_t extended, size_t first)
+{
+    const size_t last = s->length / WN_KV_SLOTS;
+    size_t n = kv_page_count(extended) - last;
+    if (s->length % WN_KV_SLOTS && list->tail[last] && !is_shared(s, list->tail[last]))
+        n--;
+    if (first <= s->tail_first)
+        return n;
+    n++;
+    if (list->n_log % WN_KV_SLOTS && is_shared(s, list->log[list->n_log / WN_KV_SLOTS]))
+        n++;
+    for (size_t page = s->tail_first / WN_KV_SLOTS; page < first / WN_KV_SLOTS && page <= last;
+         page++)
+        n += is_shared(s, list->tail[page]);
+    return n;
+}
+
+/* Where the tail starts when the query at `settled` is the next. */
+static size_t settled_first(const wn_kv_store *s, size_t settled)
+{
+    return s->o.window && settled > s->tail_first + s->o.window ? settled - s->o.window
+                                                                : s->tail_first;
+}
+
+/* A page that may be written: what is there, a copy of it if others read it, or a new one. */
+static void own_page(wn_kv_store *s, uint8_t **page)
+{
+    uint8_t *old = *page;
+    if (old && !is_shared(s, old))
+        return;
+    *page = wn_kv_pool_take(s->pool);
+    if (old) {
+        memcpy(*page, old, s->layout.page_bytes);
+        wn_kv_pool_give(s->pool, old);
+    }
+}
+
 /* Page by page, all lists of it together: what is read one after the other lies far apart then,
  * but memory fills up from one end. */
-void wn_kv_store_extend(wn_kv_store *s, size_t n)
+wn_status wn_kv_store_extend(wn_kv_store *s, size_t n, size_t settled, wn_error *err)
 {
-    assert(n <= s->o.n_chunk && n <= s->o.n_ctx - s->length);
-    s->extended = s->length + n;
-    for (size_t page = s->length / WN_KV_SLOTS; page < page_count(s->extended); page++)
+    const size_t extended = s->length + n, first = settled_first(s, settled);
+    size_t needed = 0;
+    assert(n <= s->o.n_chunk && n <= s->o.n_ctx - s->length && settled <= extended);
+    for (size_t i = 0; i < s->n_lists; i++)
+        needed += pages_needed(s, &s->lists[i], extended, first);
+    if (needed > wn_kv_pool_n_free(s->pool))
+        return wn_error_set(err, WN_LIMIT,
+                            "no room for %zu more tokens: %zu of %zu KV pages are free, up to %zu "
+                            "are needed",
+                            n, wn_kv_pool_n_free(s->pool),
+                            wn_kv_pool_n_free(s->pool) + wn_kv_pool_n_used(s->pool), needed);
+    s->extended = extended;
+    for (size_t page = s->length / WN_KV_SLOTS; page < kv_page_count(extended); page++)
         for (size_t i = 0; i < s->n_lists; i++) {
-            if (s->lists[i].tail[page])
-                continue;
-            s->lists[i].tail[page] = wn_kv_pool_take(&s->pool);
-            if (s->o.window)
+            if (s->o.window && !s->lists[i].tail[page])
                 s->lists[i].evicted[page] = 0;
+            own_page(s, &s->lists[i].tail[page]);
         }
+    return WN_OK;
 }
 
 typedef struct write_run {
@@ -133,7 +174,7 @@ void wn_kv_store_write(wn_kv_store *s, wn_compute *c, size_t layer, const float 
 {
     assert(s->extended == s->length + n);
     write_run r = {s, layer, k, v};
-    const size_t n_pages = page_count(s->extended) - s->length / WN_KV_SLOTS;
+    const size_t n_pages = kv_page_count(s->extended) - s->length / WN_KV_SLOTS;
     if (n < 16) { /* not worth waking anyone */
         for (size_t i = 0; i < n_pages * s->o.n_kv_heads; i++)
             write_page(&r, i, 0);
@@ -176,7 +217,8 @@ static void append_to_log(wn_kv_store *s, kv_list *list, size_t position)
 {
     const size_t page = list->n_log / WN_KV_SLOTS, slot = list->n_log % WN_KV_SLOTS;
     if (slot == 0)
-        list->log[page] = wn_kv_pool_take(&s->pool);
+        list->log[page] = NULL;
+    own_page(s, &list->log[page]);
     wn_kv_copy(&s->layout, list->log[page], slot, list->tail[position / WN_KV_SLOTS],
                position % WN_KV_SLOTS);
     list->n_log++;
@@ -185,21 +227,20 @@ static void append_to_log(wn_kv_store *s, kv_list *list, size_t position)
 static void drop_tail_page(wn_kv_store *s, kv_list *list, size_t page)
 {
     if (list->tail[page])
-        wn_kv_pool_give(&s->pool, list->tail[page]);
+        wn_kv_pool_give(s->pool, list->tail[page]);
     list->tail[page] = NULL;
 }
 
 /* The tail of every list starts at `first` now. */
 static void shorten_tail(wn_kv_store *s, size_t first)
 {
-    for (size_t i = 0; i < s->n_lists; i++) {
-        kv_list *list = &s->lists[i];
-        for (size_t p = s->tail_first; p < first; p++)
-            if (!(list->evicted[p / WN_KV_SLOTS] >> p % WN_KV_SLOTS & 1))
-                append_to_log(s, list, p);
-        for (size_t page = s->tail_first / WN_KV_SLOTS; page < first / WN_KV_SLOTS; page++)
-            drop_tail_page(s, list, page);
-    }
+    for (size_t i = 0; i < s->n_lists; i++)
+        for (size_t p = s->tail_first; p < first; p++) {
+            if (kv_list_keeps(&s->lists[i], p))
+                append_to_log(s, &s->lists[i], p);
+            if ((p + 1) % WN_KV_SLOTS == 0)
+                drop_tail_page(s, &s->lists[i], p / WN_KV_SLOTS);
+        }
     s->tail_first = first;
 }
 
@@ -207,8 +248,9 @@ void wn_kv_store_advance(wn_kv_store *s, size_t n, size_t settled)
 {
     assert(s->extended == s->length + n && settled <= s->extended);
     s->length += n;
-    if (s->o.window && settled > s->tail_first + s->o.window)
-        shorten_tail(s, settled - s->o.window);
+    const size_t first = settled_first(s, settled);
+    if (first > s->tail_first)
+        shorten_tail(s, first);
 }
 
 size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
@@ -219,22 +261,52 @@ size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
         n = 0;
     for (size_t i = 0; i < s->n_lists; i++) {
         kv_list *list = &s->lists[i];
-        for (size_t page = page_count(n); page < page_count(s->length); page++)
+        for (size_t page = kv_page_count(n); page < kv_page_count(s->length); page++)
             drop_tail_page(s, list, page);
-        for (size_t page = 0; page < page_count(list->n_log); page++)
-            wn_kv_pool_give(&s->pool, list->log[page]);
+        for (size_t page = 0; page < kv_page_count(list->n_log); page++)
+            wn_kv_pool_give(s->pool, list->log[page]);
         list->n_log = 0;
         if (s->o.window && n % WN_KV_SLOTS)
             list->evicted[n / WN_KV_SLOTS] &= ((uint64_t)1 << n % WN_KV_SLOTS) - 1;
     }
     s->tail_first = 0;
     s->length = s->extended = n;
-    wn_kv_pool_trim(&s->pool);
+    wn_kv_pool_trim(s->pool);
     return n;
+}
+
+void wn_kv_store_trim(wn_kv_store *s)
+{
+    wn_kv_pool_trim(s->pool);
 }
 
 size_t wn_kv_store_bytes(const wn_kv_store *s)
 {
     const size_t per_page = (s->o.window ? 2 : 1) * sizeof *s->pages + (s->o.window ? 8 : 0);
-    return wn_kv_pool_bytes(&s->pool) + s->n_lists * page_count(s->length) * per_page;
+    const size_t n_pages = kv_page_count(s->length), n_gone = s->tail_first / WN_KV_SLOTS;
+    size_t n = s->n_lists * (n_pages - n_gone);
+    for (size_t i = 0; i < s->n_lists; i++)
+        n += kv_page_count(s->lists[i].n_log);
+    return n * s->layout.page_bytes + s->n_lists * n_pages * per_page;
+}
+
+size_t wn_kv_store_n_kept(const wn_kv_store *s, size_t layer, size_t head)
+{
+    return s->lists[layer * s->o.n_kv_heads + head].n_log + s->length - s->tail_first;
+}
+
+bool wn_kv_store_has(const wn_kv_store *s, size_t layer, size_t head, size_t position)
+{
+    return position >= s->tail_first ||
+           kv_list_keeps(&s->lists[layer * s->o.n_kv_heads + head], position);
+}
+
+size_t wn_kv_store_tail_first(const wn_kv_store *s)
+{
+    return s->tail_first;
+}
+
+wn_kv_format wn_kv_store_format(const wn_kv_store *s)
+{
+    return s->o.format;
 }

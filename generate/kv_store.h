@@ -8,19 +8,22 @@
  * visible to query q iff k <= q and (q - k <= window or k is not evicted). Without a window (dense)
  * the tail is everything. The state after n tokens depends on those tokens and decisions only.
  *
- *     wn_kv_store_extend(s, n);                              // slots for the next n tokens
+ *     WN_TRY(wn_kv_store_extend(s, n, s_length + n, err));   // slots for the next n tokens
  *     wn_kv_store_write(s, compute, layer, k, v, n);         // for every layer
  *     wn_kv_store_decide(s, layer, s_length, n, evict);      // likewise; not when dense
  *     wn_kv_store_view(s, layer, n, &attention_args);
  *     wn_kv_store_advance(s, n, s_length + n);               // they belong to the sequence now
  *
- * Pages come from one block of address space that is filled as tokens arrive; nothing here fails
- * after open. Threads: one at a time.
+ * Pages come from a pool that stores may share. A fork shares all its pages; who writes into a
+ * shared one copies it first, which only the last page of a log or tail ever needs. Nothing but
+ * open, fork, extend and load can fail. Threads: one at a time per pool.
  */
 #ifndef WN_GENERATE_KV_STORE_H
 #define WN_GENERATE_KV_STORE_H
 
 #include "base/status.h"
+#include "base/strbuf.h"
+#include "generate/kv_pool.h"
 #include "kernels/compute.h"
 
 typedef struct wn_kv_store wn_kv_store;
@@ -28,16 +31,21 @@ typedef struct wn_kv_store wn_kv_store;
 typedef struct wn_kv_store_options {
     wn_kv_format format; /* not AUTO */
     size_t head_dim, n_layers, n_kv_heads;
-    size_t n_ctx;   /* tokens at most */
-    size_t n_chunk; /* tokens of one extension at most */
-    size_t window;  /* tokens; 0: dense, nothing is ever evicted */
+    size_t n_ctx;     /* tokens at most */
+    size_t n_chunk;   /* tokens of one extension at most */
+    size_t window;    /* tokens; 0: dense, nothing is ever evicted */
+    wn_kv_pool *pool; /* shared; NULL: one of its own that n_ctx tokens fit into */
 } wn_kv_store_options;
 
+/* WN_INVALID when the pool's pages have another size. */
 wn_status wn_kv_store_open(wn_kv_store **out, const wn_kv_store_options *options, wn_error *err);
-void wn_kv_store_close(wn_kv_store *s);
+/* A store with the same content and pool; they part ways from here. */
+wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *s, wn_error *err);
+void wn_kv_store_close(wn_kv_store *s); /* NULL is fine */
 
-/* Takes slots for n <= n_chunk tokens behind the sequence. */
-void wn_kv_store_extend(wn_kv_store *s, size_t n);
+/* Takes slots for n <= n_chunk tokens behind the sequence. WN_LIMIT, and nothing has changed, where
+ * the pool has not the pages that these and an advance with this `settled` may need. */
+wn_status wn_kv_store_extend(wn_kv_store *s, size_t n, size_t settled, wn_error *err);
 /* Rounds and writes K and V of these n tokens, rows [n][n_kv_heads * head_dim]. */
 void wn_kv_store_write(wn_kv_store *s, wn_compute *c, size_t layer, const float *k, const float *v,
                        size_t n);
@@ -57,6 +65,23 @@ void wn_kv_store_advance(wn_kv_store *s, size_t n, size_t settled);
  * them, were dropped already nothing is kept. Returns the tokens kept. */
 size_t wn_kv_store_truncate(wn_kv_store *s, size_t n);
 
-size_t wn_kv_store_bytes(const wn_kv_store *s); /* that hold or have held tokens; lists included */
+void wn_kv_store_trim(wn_kv_store *s); /* gives memory of the pool's free pages back */
+
+/* Pages, shared ones included, and what the lists themselves take. */
+size_t wn_kv_store_bytes(const wn_kv_store *s);
+/* Tokens that this head still has: its log and its tail. */
+size_t wn_kv_store_n_kept(const wn_kv_store *s, size_t layer, size_t head);
+/* Whether it has the one at this position. */
+bool wn_kv_store_has(const wn_kv_store *s, size_t layer, size_t head, size_t position);
+
+/* Appends the content to out: decisions, then the slots in use, nothing else of the pages. */
+wn_status wn_kv_store_save(const wn_kv_store *s, wn_strbuf *out, wn_error *err);
+/* Replaces the content by what a store of the same options saved when it held `length` tokens and
+ * its tail began at tail_first. WN_FORMAT where that cannot be, WN_LIMIT where the pool is too
+ * small for it; the store is empty then. */
+wn_status wn_kv_store_load(wn_kv_store *s, size_t length, size_t tail_first, const uint8_t *bytes,
+                           size_t len, wn_error *err);
+size_t wn_kv_store_tail_first(const wn_kv_store *s);
+wn_kv_format wn_kv_store_format(const wn_kv_store *s);
 
 #endif

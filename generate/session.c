@@ -39,7 +39,8 @@ static wn_status open_store(wn_session *s, const wn_session_options *options, wn
                              .n_kv_heads = c->n_kv_heads,
                              .n_ctx = s->n_ctx,
                              .n_chunk = s->n_chunk,
-                             .window = s->point.window};
+                             .window = s->point.window,
+                             .pool = options->pool};
     return wn_kv_store_open(&s->kv, &o, err);
 }
 
@@ -95,6 +96,33 @@ wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
     return WN_OK;
 }
 
+wn_status wn_session_fork(wn_session **out, const wn_session *from, wn_error *err)
+{
+    wn_session *s = wn_alloc(1, sizeof *s);
+    if (!s)
+        return wn_error_set(err, WN_NO_MEMORY, "session: out of memory");
+    s->model = from->model;
+    s->compute = from->compute;
+    s->n_ctx = from->n_ctx;
+    s->n_chunk = from->n_chunk;
+    s->heads = from->heads;
+    s->point = from->point;
+    s->thin = from->thin;
+    s->length = from->length;
+    s->n_read = from->n_read;
+    wn_status status = wn_kv_store_fork(&s->kv, from->kv, err);
+    if (status == WN_OK)
+        status = carve_scratch(s, err);
+    if (status != WN_OK) {
+        wn_session_close(s);
+        return status;
+    }
+    memcpy(s->ids, from->ids, s->length * sizeof *s->ids);
+    memcpy(s->logits, from->logits, from->model->config.n_vocab * sizeof *s->logits);
+    *out = s;
+    return WN_OK;
+}
+
 void wn_session_close(wn_session *s)
 {
     if (!s)
@@ -132,18 +160,20 @@ static size_t chunk_size(const wn_session *s, size_t n_left)
     return n_left < room ? n_left : room;
 }
 
-static void run_chunk(wn_session *s, const int32_t *ids, size_t n, bool decode)
+static wn_status run_chunk(wn_session *s, const int32_t *ids, size_t n, bool decode, wn_error *err)
 {
-    memcpy(s->ids + s->length, ids, n * sizeof *ids);
-    wn_kv_store_extend(s->kv, n);
-    wn_session_forward(s, n, decode);
     const size_t length = s->length + n;
     /* Sums over the log and over the tail differ in their last bits, so reading moves keys from one
      * to the other at the chunks' cuts only, wherever it stops. */
-    wn_kv_store_advance(s->kv, n, decode ? length : length / s->n_chunk * s->n_chunk);
+    const size_t settled = decode ? length : length / s->n_chunk * s->n_chunk;
+    WN_TRY(wn_kv_store_extend(s->kv, n, settled, err));
+    memcpy(s->ids + s->length, ids, n * sizeof *ids);
+    wn_session_forward(s, n, decode);
+    wn_kv_store_advance(s->kv, n, settled);
     if (!decode && s->n_read == s->length)
         s->n_read += n;
     s->length = length;
+    return WN_OK;
 }
 
 wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
@@ -152,10 +182,12 @@ wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_prog
     WN_TRY(check_ids(s, ids, n, err));
     for (size_t done = 0; done < n;) {
         size_t m = chunk_size(s, n - done);
-        run_chunk(s, ids + done, m, false);
+        WN_TRY(run_chunk(s, ids + done, m, false, err));
         done += m;
-        if (done == n)
+        if (done == n) {
             wn_session_project(s, m - 1, 1, true, s->logits);
+            wn_kv_store_trim(s->kv); /* the last chunk's */
+        }
         wn_status status = progress ? progress(progress_ctx, done, n) : WN_OK;
         if (status != WN_OK)
             return wn_error_set(err, status, "stopped after %zu of %zu tokens", done, n);
@@ -166,7 +198,7 @@ wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_prog
 wn_status wn_session_decode(wn_session *s, int32_t id, wn_error *err)
 {
     WN_TRY(check_ids(s, &id, 1, err));
-    run_chunk(s, &id, 1, true);
+    WN_TRY(run_chunk(s, &id, 1, true, err));
     wn_session_project(s, 0, 1, true, s->logits);
     return WN_OK;
 }
@@ -178,7 +210,7 @@ wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t
     WN_TRY(check_ids(s, ids, n, err));
     for (size_t done = 0; done < n;) {
         size_t m = chunk_size(s, n - done);
-        run_chunk(s, ids + done, m, false);
+        WN_TRY(run_chunk(s, ids + done, m, false, err));
         wn_session_project(s, 0, m, false, out + done * n_vocab);
         done += m;
     }
@@ -222,4 +254,28 @@ size_t wn_session_capacity(const wn_session *s)
 size_t wn_session_kv_bytes(const wn_session *s)
 {
     return wn_kv_store_bytes(s->kv);
+}
+
+size_t wn_session_dense_bytes(const wn_session *s)
+{
+    const wn_model_config *c = &s->model->config;
+    return s->length * c->n_layers * c->n_kv_heads * c->head_dim * 2 * sizeof(uint16_t);
+}
+
+size_t wn_session_n_kept(const wn_session *s, size_t layer, size_t head)
+{
+    return wn_kv_store_n_kept(s->kv, layer, head);
+}
+
+bool wn_session_has(const wn_session *s, size_t layer, size_t head, size_t position)
+{
+    return wn_kv_store_has(s->kv, layer, head, position);
+}
+
+wn_status wn_session_pool_open(wn_kv_pool **out, const wn_model *m, const wn_compute *c,
+                               wn_kv_format format, size_t max_bytes, wn_error *err)
+{
+    const wn_kv_layout layout =
+        wn_kv_layout_of(wn_compute_kv_format(c, format), wn_model_config_of(m)->head_dim);
+    return wn_kv_pool_open(out, layout.page_bytes, max_bytes, err);
 }

@@ -4,15 +4,17 @@
  *     while (...) { id = wn_sampler_next(...wn_session_logits(s)...); wn_session_decode(s, id,
  * err); }
  *
- * Threads: a session and its compute context belong to one thread at a time. Scratch and address
- * space are taken at open; memory for keys and values is used as tokens arrive, and no allocation
- * can fail on the token path.
+ * Threads: a session, its compute context and its pool belong to one thread at a time. Scratch is
+ * taken at open; memory for keys and values comes from the pool as tokens arrive, and is refused
+ * (WN_LIMIT) before it passes the pool's limit. Nothing is allocated on the token path.
  */
 #ifndef WN_GENERATE_SESSION_H
 #define WN_GENERATE_SESSION_H
 
 #include "base/callbacks.h"
+#include "base/strbuf.h"
 #include "generate/dms_heads.h"
+#include "generate/kv_pool.h"
 #include "generate/model.h"
 
 typedef struct wn_session wn_session;
@@ -23,13 +25,31 @@ typedef struct wn_session_options {
     wn_kv_format kv_format;
     const wn_dms_heads *heads; /* of this model; borrowed; NULL: dense, no key is ever dropped */
     const wn_dms_point *point; /* copied; NULL: the heads' first */
+    wn_kv_pool *pool; /* of wn_session_pool_open, for sessions that share a limit and pages;
+                         NULL: one of its own that n_ctx tokens fit into */
     size_t thin; /* for measurements, without heads: 0 = keep all keys; n = every KV head keeps the
                     last 256 tokens and about every n-th before them */
 } wn_session_options;
 
 wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
                           const wn_session_options *options, wn_error *err);
+/* Another session with the same content, options and pool. Both share what is there; what either
+ * adds is its own (a pool that a session has for itself is too small for two). */
+wn_status wn_session_fork(wn_session **out, const wn_session *s, wn_error *err);
 void wn_session_close(wn_session *s);
+
+/* Appends the session's content to out; s is as before. */
+wn_status wn_session_snapshot(const wn_session *s, wn_strbuf *out, wn_error *err);
+/* Replaces the content of s by that of a snapshot, taken by the same build, on the same instruction
+ * set, of a session with the same options and a model of the same shape (that it is the same model
+ * is the caller's to know: wn_model_fingerprint). What follows has the bits that it would have had
+ * there; logits come with the next token. WN_CONFLICT: the snapshot is of another kind of session;
+ * WN_CORRUPT or WN_FORMAT: it is damaged; WN_LIMIT: no room; s is empty then. */
+wn_status wn_session_restore(wn_session *s, const void *bytes, size_t len, wn_error *err);
+
+/* max_bytes: for the keys and values of all sessions with this model and format. */
+wn_status wn_session_pool_open(wn_kv_pool **out, const wn_model *m, const wn_compute *c,
+                               wn_kv_format format, size_t max_bytes, wn_error *err);
 
 /* Reads n >= 1 tokens: appends them. However a text is cut into calls, the numbers are the same,
  * bit for bit; where keys are evicted, for one n_chunk. progress (may be NULL) is called after
@@ -57,6 +77,12 @@ const int32_t *wn_session_ids(const wn_session *s);
 /* Keeps the first n tokens and returns their number; 0 where keys of them were evicted. */
 size_t wn_session_truncate(wn_session *s, size_t n);
 size_t wn_session_capacity(const wn_session *s);
-size_t wn_session_kv_bytes(const wn_session *s); /* held for K and V now */
+/* Held for K and V now; what other sessions share counts in each. */
+size_t wn_session_kv_bytes(const wn_session *s);
+/* What the same tokens take without eviction, as bf16 and without any slack. */
+size_t wn_session_dense_bytes(const wn_session *s);
+/* Tokens that a KV head still has, and whether it has the one at a position. Dense: all. */
+size_t wn_session_n_kept(const wn_session *s, size_t layer, size_t head);
+bool wn_session_has(const wn_session *s, size_t layer, size_t head, size_t position);
 
 #endif

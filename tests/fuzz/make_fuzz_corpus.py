@@ -169,11 +169,21 @@ def make_dms_heads():
                                            (f"layers.{i}.bias", dtype, [2], bytes(2 * size)))], metadata))
 
 
+def make_session_snapshots():
+    """Tokens, start of the tail, evict bits, slots: as fuzz_session_snapshot.c has its two stores."""
+    put("session_snapshot", "dense.bin", bytes([70, 0]) + bytes(2 * 70 * 16))
+    bits = struct.pack("<QQ", 0x5555555555555555, 0x3)
+    n_log = 40 - bin(0x5555555555555555 & (1 << 40) - 1).count("1")
+    put("session_snapshot", "evicted.bin", bytes([75, 40]) + 2 * bits + bytes(2 * (n_log + 35) * 12))
+    put("session_snapshot", "short.bin", bytes([3, 0]) + 2 * bits[:8] + bytes(2 * 3 * 12))
+
+
 if __name__ == "__main__":
     make_gguf()
     make_models()
     make_safetensors()
     make_dms_heads()
+    make_session_snapshots()
     make_ranks()
     make_multipart()
     for folder in sorted(CORPUS.iterdir()):

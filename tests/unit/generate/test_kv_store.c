@@ -3,7 +3,6 @@
 #include "generate/kv_store.h"
 
 #include "base/checked.h"
-#include "generate/kv_pool.h"
 #include "tests/alloc_failure.h"
 #include "tests/test_support.h"
 
@@ -53,7 +52,7 @@ static void append_to(wn_kv_store *s, size_t first, size_t n, bool dense)
     uint8_t evict[CHUNK * HEADS];
     float *k = wn_alloc(n * HEADS, DIM * sizeof *k), *v = wn_alloc(n * HEADS, DIM * sizeof *v);
     assert_true(k && v);
-    wn_kv_store_extend(s, n);
+    WN_ASSERT_OK(wn_kv_store_extend(s, n, first + n, err));
     for (size_t layer = 0; layer < LAYERS; layer++) {
         for (size_t i = 0; i < n * HEADS * DIM; i++) {
             k[i] = (float)((first + i / DIM / HEADS) * 100 + layer * 10 + i / DIM % HEADS);
@@ -178,35 +177,205 @@ static void test_memory(void **state)
 static void test_pool(void **state)
 {
     (void)state;
-    wn_kv_pool p;
-    uint8_t *pages[5];
-    WN_ASSERT_OK(wn_kv_pool_open(&p, 4160, 5, err)); /* no multiple of the system's page */
-    for (size_t i = 0; i < 5; i++) {
-        pages[i] = wn_kv_pool_take(&p);
+    enum { PAGE = 4160, PER_BLOCK = (2 << 20) / PAGE, N = PER_BLOCK + 5 };
+    static uint8_t *pages[N];
+    wn_kv_pool *p = NULL;
+    WN_ASSERT_OK(wn_kv_pool_open(&p, PAGE, N * PAGE + 4000, err));
+    assert_int_equal(wn_kv_pool_max_bytes(p), N * PAGE);
+    assert_int_equal(wn_kv_pool_bytes(p), 0);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(wn_kv_pool_n_free(p), N - i);
+        pages[i] = wn_kv_pool_take(p);
         assert_int_equal((uintptr_t)pages[i] % 64, 0);
-        for (size_t j = 0; j < 4160; j++)
-            assert_int_equal(pages[i][j], 0);
-        memset(pages[i], (int)i + 1, 4160);
+        memset(pages[i], (int)(i % 251), PAGE);
     }
-    assert_int_equal(wn_kv_pool_bytes(&p), 5 * 4160);
-    wn_kv_pool_give(&p, pages[1]);
-    wn_kv_pool_give(&p, pages[4]);
-    wn_kv_pool_give(&p, pages[3]);
-    wn_kv_pool_trim(&p); /* 3 and 4 are at the end; 1 is not */
-    assert_int_equal(wn_kv_pool_bytes(&p), 3 * 4160);
-    assert_ptr_equal(wn_kv_pool_take(&p), pages[1]);
-    assert_int_equal(pages[0][4159], 1);
-    assert_int_equal(pages[2][4159], 3);
-    uint8_t *again = wn_kv_pool_take(&p);
-    assert_ptr_equal(again, pages[3]);
-    assert_int_equal(again[0] | again[4159], 0); /* new again */
-    wn_kv_pool_close(&p);
+    assert_int_equal(wn_kv_pool_n_free(p), 0);
+    for (size_t i = 0; i < N; i++) /* they do not overlap */
+        assert_true(pages[i][0] == i % 251 && pages[i][PAGE - 1] == i % 251);
+    assert_int_equal(wn_kv_pool_bytes(p), 4 << 20);
+    wn_kv_pool_give(p, pages[7]);
+    wn_kv_pool_give(p, pages[3]);
+    assert_ptr_equal(wn_kv_pool_take(p), pages[3]); /* the lowest first */
+    assert_ptr_equal(wn_kv_pool_take(p), pages[7]);
+    wn_kv_pool_hold(p, pages[7]);
+    assert_true(wn_kv_pool_is_shared(p, pages[7]) && !wn_kv_pool_is_shared(p, pages[3]));
+    wn_kv_pool_give(p, pages[7]);
+    assert_false(wn_kv_pool_is_shared(p, pages[7]));
+    for (size_t i = PER_BLOCK; i < N; i++)
+        wn_kv_pool_give(p, pages[i]);
+    assert_int_equal(wn_kv_pool_bytes(p), 4 << 20);
+    wn_kv_pool_trim(p);
+    assert_int_equal(wn_kv_pool_bytes(p), 2 << 20);
+    assert_int_equal(pages[0][0], 0);
+    assert_int_equal(pages[PER_BLOCK - 1][5], (PER_BLOCK - 1) % 251);
+    assert_ptr_equal(wn_kv_pool_take(p), pages[PER_BLOCK]);
+    wn_kv_pool_give(p, pages[PER_BLOCK]);
+    for (size_t i = 0; i < PER_BLOCK; i++)
+        wn_kv_pool_give(p, pages[i]);
+    wn_kv_pool_trim(p);
+    assert_int_equal(wn_kv_pool_bytes(p) + wn_kv_pool_n_used(p), 0);
+    wn_kv_pool_close(wn_kv_pool_share(p));
+    wn_kv_pool_close(p);
+    wn_kv_pool_close(NULL);
+}
+
+/* A pool for `tokens` dense ones. */
+static wn_kv_pool *pool_for(size_t tokens)
+{
+    wn_kv_pool *p = NULL;
+    const size_t page = 2 * WN_KV_SLOTS * DIM * sizeof(float);
+    WN_ASSERT_OK(wn_kv_pool_open(&p, page, LAYERS * HEADS * page * (tokens / WN_KV_SLOTS), err));
+    return p;
+}
+
+static wn_kv_store *open_in(wn_kv_pool *pool, size_t window)
+{
+    wn_kv_store *s = NULL;
+    const wn_kv_store_options o = {.format = WN_KV_F32,
+                                   .head_dim = DIM,
+                                   .n_layers = LAYERS,
+                                   .n_kv_heads = HEADS,
+                                   .n_ctx = CTX,
+                                   .n_chunk = CHUNK,
+                                   .window = window,
+                                   .pool = pool};
+    WN_ASSERT_OK(wn_kv_store_open(&s, &o, err));
+    return s;
+}
+
+/* Refused before anything is taken, and it goes on once there is room. */
+static void test_limit(void **state)
+{
+    (void)state;
+    keep_every = 3;
+    wn_kv_pool *pool = pool_for(6 * WN_KV_SLOTS);
+    wn_kv_store *a = open_in(pool, 0), *b = open_in(pool, WINDOW);
+    wn_error error = {0};
+    append_to(a, 0, 100, true);
+    append_to(a, 100, 92, true);
+    append(b, 0, 64);
+    append(b, 64, 64);
+    const size_t used = wn_kv_pool_n_used(pool);
+    assert_int_equal(wn_kv_store_extend(a, 65, 257, &error), WN_LIMIT);
+    assert_non_null(strstr(error.text, "pages are free"));
+    assert_int_equal(wn_kv_store_extend(b, 30, 158, NULL), WN_LIMIT); /* may need one for the log */
+    assert_int_equal(wn_kv_pool_n_used(pool), used);
+    expect_state(b, 128);
+    wn_kv_store_truncate(a, 64);
+    append(b, 128, 30);
+    append(b, 158, 42);
+    expect_state(b, 200);
+    wn_kv_store_close(a);
+    wn_kv_store_close(b);
+    assert_int_equal(wn_kv_pool_n_used(pool), 0);
+    assert_int_equal(wn_kv_pool_bytes(pool), 0);
+    wn_kv_pool_close(pool);
+}
+
+/* Forks share what is there, part ways, and take copies of what they write into. */
+static void test_fork(void **state)
+{
+    (void)state;
+    keep_every = 3;
+    for (size_t length = 40; length < 400; length += 45) {
+        wn_kv_store *a = open_store(WINDOW), *b = NULL, *c = NULL;
+        for (size_t at = 0; at < length; at += 20)
+            append(a, at, at + 20 < length ? 20 : length - at);
+        WN_ASSERT_OK(wn_kv_store_fork(&b, a, err));
+        assert_int_equal(wn_kv_store_bytes(a), wn_kv_store_bytes(b));
+        append(b, length, 3); /* into a's partial pages, were they not copied */
+        WN_ASSERT_OK(wn_kv_store_fork(&c, b, err));
+        expect_state(a, length);
+        append(a, length, 5);
+        append(a, length + 5, 90);
+        wn_kv_store_close(b);
+        expect_state(a, length + 95);
+        expect_state(c, length + 3);
+        append(c, length + 3, 71);
+        wn_kv_store_close(a);
+        expect_state(c, length + 74);
+        wn_kv_store_close(c);
+    }
+}
+
+static void test_fork_of_dense(void **state)
+{
+    (void)state;
+    wn_kv_pool *pool = pool_for(4 * WN_KV_SLOTS);
+    wn_kv_store *a = open_in(pool, 0), *b = NULL;
+    append_to(a, 0, 100, true);
+    WN_ASSERT_OK(wn_kv_store_fork(&b, a, err));
+    assert_int_equal(wn_kv_pool_n_used(pool), 2 * LAYERS * HEADS);
+    append_to(b, 100, 3, true);
+    assert_int_equal(wn_kv_pool_n_used(pool), 3 * LAYERS * HEADS); /* the partial page */
+    wn_kv_store_truncate(b, 70);
+    append_to(b, 70, 1, true);
+    wn_kv_store_truncate(b, 30);
+    append_to(b, 30, 1, true); /* a page that was full is partial now, and a's */
+    assert_int_equal(wn_kv_pool_n_used(pool), 3 * LAYERS * HEADS);
+    wn_kv_store_close(b);
+    assert_int_equal(wn_kv_pool_n_used(pool), 2 * LAYERS * HEADS);
+    wn_kv_store_close(a);
+    assert_int_equal(wn_kv_pool_n_used(pool), 0);
+    wn_kv_pool_close(pool);
+}
+
+static void test_save_and_load(void **state)
+{
+    (void)state;
+    keep_every = 3;
+    for (size_t length = 0; length < 400; length += 57) {
+        wn_strbuf saved = {0}, again = {0};
+        wn_kv_store *a = open_store(WINDOW), *b = open_store(WINDOW);
+        for (size_t at = 0; at < length; at += 19) /* 57 = 3 * 19 */
+            append(a, at, 19);
+        append(b, 0, 100); /* goes */
+        WN_ASSERT_OK(wn_kv_store_save(a, &saved, err));
+        const uint8_t *bytes = (const uint8_t *)saved.data;
+        const size_t first = wn_kv_store_tail_first(a);
+        WN_ASSERT_OK(wn_kv_store_load(b, length, first, bytes, saved.len, err));
+        expect_state(b, length);
+        WN_ASSERT_OK(wn_kv_store_save(b, &again, err));
+        assert_int_equal(again.len, saved.len);
+        if (length)
+            assert_memory_equal(again.data, saved.data, saved.len);
+        append(b, length, 80);
+        expect_state(b, length + 80);
+        /* What is short, long or contradicts itself is refused. */
+        if (length) {
+            assert_int_equal(wn_kv_store_load(b, length, first, bytes, saved.len - 1, NULL),
+                             WN_FORMAT);
+            assert_int_equal(wn_kv_store_load(b, length, first, bytes, 3, NULL), WN_FORMAT);
+            assert_int_equal(wn_kv_store_load(b, length + 1, first, bytes, saved.len, NULL),
+                             WN_FORMAT);
+            assert_int_equal(wn_kv_store_load(b, length, length, bytes, saved.len, NULL),
+                             WN_FORMAT);
+            assert_int_equal(wn_kv_store_load(b, CTX + 1, first, bytes, saved.len, NULL), WN_LIMIT);
+        }
+        assert_int_equal(wn_kv_store_bytes(b) == 0, length != 0); /* empty after a refusal */
+        wn_strbuf_free(&saved);
+        wn_strbuf_free(&again);
+        wn_kv_store_close(a);
+        wn_kv_store_close(b);
+    }
 }
 
 static wn_status open_and_close(void *ctx, wn_error *err)
 {
     wn_kv_store *s = NULL;
-    const wn_status status = wn_kv_store_open(&s, ctx, err);
+    wn_kv_store *fork = NULL;
+    wn_strbuf bytes = {0};
+    wn_status status = wn_kv_store_open(&s, ctx, err);
+    if (status == WN_OK)
+        status = wn_kv_store_extend(s, 9, 9, err);
+    if (status == WN_OK)
+        wn_kv_store_advance(s, 9, 9);
+    if (status == WN_OK)
+        status = wn_kv_store_fork(&fork, s, err);
+    if (status == WN_OK)
+        status = wn_kv_store_save(s, &bytes, err);
+    wn_strbuf_free(&bytes);
+    wn_kv_store_close(fork);
     wn_kv_store_close(s);
     return status;
 }
@@ -235,6 +404,10 @@ int main(void)
         cmocka_unit_test(test_dense),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_fork_of_dense),
+        cmocka_unit_test(test_save_and_load),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, open_compute, close_compute);
