@@ -32,6 +32,12 @@ const wn_option wn_cli_common_options[] = {
     {"kv-format", WN_OPT_STR, "auto", 0, 0, "NAME",
      "how a session holds keys and values: auto, f32, bf16, int8; auto is bf16, or f32 with "
      "--exact"},
+    {"heads", WN_OPT_STR, NULL, 0, 0, "FILE",
+     "eviction heads for the model (dms_heads.safetensors); without them, and without heads of its "
+     "own, a model keeps every key"},
+    {"kv-ratio", WN_OPT_STR, NULL, 0, 0, "R",
+     "how many times fewer keys a session may hold: the heads' highest mark up to R is taken; off "
+     "= keep all [the heads' default]"},
     {"data-dir", WN_OPT_STR, NULL, 0, 0, "DIR",
      "where corpora and models live [$XDG_DATA_HOME/winnow, else ~/.local/share/winnow]"},
     {"config", WN_OPT_STR, NULL, 0, 0, "FILE",
@@ -226,6 +232,21 @@ int wn_cli_main(int argc, char **argv)
     return run_command(command, argc - 2, argv + 2);
 }
 
+/* 0: not given; 1: off. */
+static wn_status read_kv_ratio(const wn_options *o, double *out, wn_error *err)
+{
+    const char *text = wn_options_str(o, "kv-ratio");
+    char *end = NULL;
+    *out = text && strcmp(text, "off") == 0 ? 1 : 0;
+    if (!text || *out == 1)
+        return WN_OK;
+    *out = strtod(text, &end);
+    if (end == text || *end || !(*out >= 1 && *out <= 1e6))
+        return wn_error_set(err, WN_INVALID, "kv-ratio \"%.64s\" is neither off nor a number >= 1",
+                            text);
+    return WN_OK;
+}
+
 wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
 {
     if (!cli->service) {
@@ -235,6 +256,8 @@ wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
             return wn_error_set(err, WN_INVALID,
                                 "kv-format \"%.64s\" is none of auto, f32, bf16 and int8",
                                 wn_options_str(o, "kv-format"));
+        double kv_ratio = 0;
+        WN_TRY(read_kv_ratio(o, &kv_ratio, err));
         wn_service_options so = {.data_dir = cli->data_dir,
                                  .generator = wn_options_str(o, "model"),
                                  .embedder = wn_options_str(o, "embedder"),
@@ -243,6 +266,8 @@ wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
                                  .isa = wn_options_str(o, "isa"),
                                  .exact = wn_options_bool(o, "exact"),
                                  .kv_format = kv_format,
+                                 .heads = wn_options_str(o, "heads"),
+                                 .kv_ratio = kv_ratio,
                                  .n_ctx = (size_t)wn_options_int(o, "context")};
         WN_TRY(wn_service_open(&cli->service, &so, err));
     }

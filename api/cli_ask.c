@@ -15,7 +15,11 @@
         {"passages", WN_OPT_INT, "5", 1, 50, "N", "passages that the model reads"},                \
         WN_CLI_OPTION_FILTER, WN_CLI_OPTION_FUSION, WN_CLI_OPTION_WEIGHT, WN_CLI_SAMPLING_OPTIONS
 
-static const wn_option ask_options[] = {QUESTION_OPTIONS, {0}};
+static const wn_option ask_options[] = {
+    QUESTION_OPTIONS,
+    {"explain", WN_OPT_BOOL, "false", 0, 0, NULL,
+     "say what the keys and values cost, and mark the tokens that were kept"},
+    {0}};
 static const wn_option chat_options[] = {QUESTION_OPTIONS, {0}};
 
 static atomic_bool interrupted;
@@ -156,14 +160,54 @@ static wn_status print_json(wn_service *s, const wn_ask *ask, const wn_ask_resul
     json_t *citations = json_array();
     WN_TRY(each_citation(s, ask->corpus, r, add_row, citations, err));
     wn_cli_print_json(json_pack(
-        "{s:s, s:s, s:s%, s:s, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:f, s:f, s:f, s:f}}", "corpus",
+        "{s:s, s:s, s:s%, s:s, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:f, s:f, s:f, s:f}, s:o}", "corpus",
         ask->corpus, "question", ask->question, "answer", a->text, a->len, "finish_reason",
         a->finish_reason, "citations", citations, "passages", wn_json_of_hits(&r->retrieval),
         "usage", "prompt_tokens", (json_int_t)a->prompt_tokens, "cached_tokens",
         (json_int_t)a->cached_tokens, "completion_tokens", (json_int_t)a->completion_tokens,
         "timings", "retrieval_ms", r->retrieval_ms, "prefill_ms", a->prefill_ms, "decode_ms",
-        a->decode_ms, "first_token_ms", a->first_token_ms));
+        a->decode_ms, "first_token_ms", a->first_token_ms, "compression", wn_json_of_kv(&r->kv)));
     return WN_OK;
+}
+
+static void print_retention(const wn_kv_report *r)
+{
+    wn_out_styled(WN_STYLE_BOLD, "\nTokens that each KV head still has, in percent\n");
+    for (size_t i = 0; i < r->n_layers; i++) {
+        wn_out("layer %3zu ", i);
+        for (size_t h = 0; h < r->n_kv_heads; h++)
+            wn_out(" %3.0f", 100 * (double)r->kept[i * r->n_kv_heads + h]);
+        wn_out("\n");
+    }
+}
+
+static void print_marked(const wn_kv_report *r)
+{
+    bool dropped = false;
+    wn_out_styled(WN_STYLE_BOLD,
+                  "\nThe text that the model was shown; [- -]: gone from most heads\n");
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        const size_t start = i ? r->ends[i - 1] : 0;
+        if (dropped != (r->share[i] < 0.5f))
+            wn_out_styled(WN_STYLE_RED, dropped ? "-]" : "[-");
+        dropped = r->share[i] < 0.5f;
+        wn_out_raw(r->text + start, r->ends[i] - start);
+    }
+    wn_out_styled(WN_STYLE_RED, dropped ? "-]" : "");
+    wn_out("\n");
+}
+
+static void print_explanation(const wn_kv_report *r)
+{
+    char dense[24], held[24];
+    wn_out("\nKeys and values of %zu tokens: ", r->n_tokens);
+    wn_out_styled(WN_STYLE_BOLD, "%s", r->summary);
+    wn_out("; %s held, %s as dense bf16\n", wn_format_bytes(r->held_bytes, held),
+           wn_format_bytes(r->dense_bytes, dense));
+    if (!r->evicts)
+        return;
+    print_retention(r);
+    print_marked(r);
 }
 
 static wn_status ask_once(wn_cli *cli, const wn_ask *ask, wn_ask_result *result, wn_error *err)
@@ -177,8 +221,12 @@ static wn_status ask_once(wn_cli *cli, const wn_ask *ask, wn_ask_result *result,
     WN_TRY(wn_cli_service(cli, &service, err));
     wn_progress("Loading the models ...");
     WN_TRY(wn_service_ask(service, ask, &events, result, err));
-    return cli->json ? print_json(service, ask, result, err)
-                     : print_sources(service, ask->corpus, result, err);
+    if (cli->json)
+        return print_json(service, ask, result, err);
+    WN_TRY(print_sources(service, ask->corpus, result, err));
+    if (ask->explain && result->kv.n_tokens)
+        print_explanation(&result->kv);
+    return WN_OK;
 }
 
 static wn_status fill_ask(const wn_cli *cli, wn_ask *ask, wn_error *err)
@@ -204,6 +252,7 @@ static int run_ask(wn_cli *cli, wn_error *err)
     if (fill_ask(cli, &ask, err) != WN_OK)
         return WN_EXIT_USAGE;
     ask.question = cli->argv[0];
+    ask.explain = wn_options_bool(cli->options, "explain");
     catch_interrupt();
     wn_ask_result result = {0};
     wn_status status = ask_once(cli, &ask, &result, err);

@@ -49,3 +49,39 @@ json_t *wn_json_of_stats(const char *name, const wn_corpus_stats *s)
                      "file_bytes", (json_int_t)s->file_bytes, "created_at",
                      (json_int_t)s->created_at, "changed_at", (json_int_t)s->changed_at);
 }
+
+static json_t *retention_of(const wn_kv_report *r)
+{
+    json_t *layers = json_array();
+    for (size_t i = 0; i < r->n_layers; i++) {
+        json_t *heads = json_array();
+        for (size_t h = 0; h < r->n_kv_heads; h++)
+            json_array_append_new(heads, json_real((double)r->kept[i * r->n_kv_heads + h]));
+        json_array_append_new(layers, heads);
+    }
+    return layers;
+}
+
+static json_t *token_texts_of(const wn_kv_report *r)
+{
+    json_t *tokens = json_array();
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        const size_t start = i ? r->ends[i - 1] : 0;
+        json_array_append_new(
+            tokens, json_pack("[s%,f]", r->text + start, r->ends[i] - start, (double)r->share[i]));
+    }
+    return tokens;
+}
+
+json_t *wn_json_of_kv(const wn_kv_report *r)
+{
+    if (r->n_tokens == 0)
+        return json_null();
+    json_t *o = json_pack("{s:s,s:I,s:I,s:I,s:f,s:f,s:o}", "summary", r->summary, "tokens",
+                          (json_int_t)r->n_tokens, "dense_bytes", (json_int_t)r->dense_bytes,
+                          "held_bytes", (json_int_t)r->held_bytes, "ratio", r->bytes_ratio,
+                          "slots_ratio", r->slots_ratio, "retention", retention_of(r));
+    if (r->text)
+        json_object_set_new(o, "text", token_texts_of(r));
+    return o;
+}

@@ -13,6 +13,10 @@ json_t *wn_json_of_hits(const wn_search_result *r);
 /* number, document_id, filename, path, title, headings, page_start, page_end, start_char, end_char,
  * cited_text, answer_start, answer_end (bytes of the answer), support, from_marker. */
 json_t *wn_json_of_citation(const wn_citation *c, const wn_citation_place *place);
+/* summary, tokens, dense_bytes, held_bytes, ratio (of bytes), slots_ratio, retention (layers of
+ * heads: shares of the tokens); with texts also text, as [piece, share of heads that have it] per
+ * token. JSON null for an empty report. */
+json_t *wn_json_of_kv(const wn_kv_report *r);
 json_t *wn_json_of_stats(const char *name, const wn_corpus_stats *s);
 
 #endif

@@ -1,5 +1,6 @@
 /* What the engine's rounding does to the next token's distribution: the Kullback-Leibler divergence
- * of the usual products from f32 products of the same weights, over a text.
+ * of the usual products from f32 products of the same weights, over a text. With eviction heads the
+ * usual session evicts and the other does not, so that both are measured.
  *
  *     wn_kld_options o = {.text = text, .len = len, .n_window = 512};
  *     WN_TRY(wn_kld_eval(service, &o, &report, err));

@@ -7,6 +7,7 @@
 
 #include "api/ask_task.h"
 #include "api/http_fields.h"
+#include "api/json_view.h"
 #include "api/route_handlers.h"
 #include "api/route_view.h"
 #include "base/checked.h"
@@ -86,10 +87,10 @@ static wn_status send_done(wn_ask_task *t, const wn_ask_result *r)
 {
     const wn_answer *a = &r->answer;
     double queue_ms = wn_http_task_queue_ms(&t->task);
-    json_t *done = json_pack("{s:s%,s:s,s:O,s:o,s:o,s:n}", "text", a->text ? a->text : "", a->len,
-                             "finish_reason", a->finish_reason, "citations", t->citations, "usage",
-                             wn_view_usage(a), "timings",
-                             wn_view_timings(a, queue_ms, r->retrieval_ms), "compression");
+    json_t *done = json_pack(
+        "{s:s%,s:s,s:O,s:o,s:o,s:o}", "text", a->text ? a->text : "", a->len, "finish_reason",
+        a->finish_reason, "citations", t->citations, "usage", wn_view_usage(a), "timings",
+        wn_view_timings(a, queue_ms, r->retrieval_ms), "compression", wn_json_of_kv(&r->kv));
     if (t->task.stream)
         return wn_http_task_send(&t->task, "done", done);
     json_object_set_new(done, "object", json_string("answer"));
@@ -153,16 +154,18 @@ static bool read_mode(wn_http_call *call)
 void wn_route_answers(wn_http_call *call)
 {
     const char *question = NULL;
-    bool stream = false;
+    bool stream = false, explain = false;
     int64_t top_k = 8;
     if (!wn_field_required_string(call, call->json, "question", WN_MAX_QUESTION, &question) ||
-        !wn_field_bool(call, call->json, "stream", &stream) || !read_mode(call) ||
+        !wn_field_bool(call, call->json, "stream", &stream) ||
+        !wn_field_bool(call, call->json, "explain", &explain) || !read_mode(call) ||
         !wn_field_int(call, call->json, "top_k", 1, MAX_TOP_K, &top_k))
         return;
     wn_ask_task *t = wn_ask_task_open(call, call->params[0], stream, &format);
     if (!t)
         return;
     t->ask.question = question;
+    t->ask.explain = explain;
     t->ask.search.top_k = (size_t)top_k;
     if (wn_route_sampling_read(call, 0, &t->sampling) && read_history(call, t) &&
         wn_route_filter(call, &t->filter))

@@ -36,9 +36,11 @@ wn_status wn_service_open(wn_service **out, const wn_service_options *o, wn_erro
     s->n_ctx = o->n_ctx;
     s->exact = o->exact;
     s->kv_format = o->kv_format;
+    s->heads_path = o->heads ? wn_strdup(o->heads) : NULL;
+    s->kv_ratio = o->kv_ratio;
     wn_status status = WN_OK;
     if (!s->data_dir || !s->corpora_dir || !s->generator || !s->embedder_name || !s->isa ||
-        !s->pdfium)
+        !s->pdfium || (o->heads && !s->heads_path))
         status = out_of_memory(err);
     if (status == WN_OK)
         status = wn_compute_open(
@@ -67,6 +69,7 @@ void wn_service_close(wn_service *s)
     }
     wn_parse_pool_close(s->parsers);
     wn_session_close(s->session);
+    wn_dms_heads_close(s->heads);
     wn_model_close(s->model);
     wn_embedder_close(s->embedder);
     wn_compute_close(s->embed_compute);
@@ -78,6 +81,7 @@ void wn_service_close(wn_service *s)
     free(s->generator);
     free(s->embedder_name);
     free(s->isa);
+    free(s->heads_path);
     free(s->pdfium);
     free(s);
 }
@@ -121,6 +125,40 @@ wn_status wn_service_generator(wn_service *s, const wn_model **out, wn_error *er
     return status;
 }
 
+/* Off: the heads stay, with a window that nothing leaves. A model that has them in its own q was
+ * trained with that channel cleared, and a side-car that does not fit is refused all the same. */
+static wn_status load_heads(wn_service *s, const wn_model *model, wn_error *err)
+{
+    const wn_dms_point off = {.window = wn_model_config_of(model)->n_ctx}, *point = &off;
+    if (s->heads_loaded)
+        return WN_OK;
+    WN_TRY(wn_dms_heads_open(&s->heads, model, s->heads_path, err));
+    wn_status status = WN_OK;
+    if (s->heads && s->kv_ratio != 1)
+        point = s->heads->points;
+    if (s->heads && s->kv_ratio > 1 && s->heads->kind == WN_DMS_LINEAR)
+        status = wn_dms_point_pick(s->heads, s->kv_ratio, &point, err);
+    if (status != WN_OK) {
+        wn_dms_heads_close(s->heads);
+        s->heads = NULL;
+        return status;
+    }
+    s->point = *point;
+    s->heads_loaded = true;
+    return WN_OK;
+}
+
+wn_status wn_service_session_options(wn_service *s, size_t n_ctx, wn_session_options *out,
+                                     wn_error *err)
+{
+    const wn_model *model = NULL;
+    WN_TRY(wn_service_generator(s, &model, err));
+    WN_TRY(load_heads(s, model, err));
+    *out = (wn_session_options){
+        .n_ctx = n_ctx, .kv_format = s->kv_format, .heads = s->heads, .point = &s->point};
+    return WN_OK;
+}
+
 wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err)
 {
     const wn_model *model = NULL;
@@ -130,7 +168,8 @@ wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err)
         size_t n_ctx = s->n_ctx ? s->n_ctx : DEFAULT_N_CTX;
         if (n_ctx > trained)
             n_ctx = trained;
-        const wn_session_options options = {.n_ctx = n_ctx, .kv_format = s->kv_format};
+        wn_session_options options;
+        WN_TRY(wn_service_session_options(s, n_ctx, &options, err));
         WN_TRY(wn_session_open(&s->session, model, s->compute, &options, err));
     }
     *out = s->session;

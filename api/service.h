@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "generate/answer.h"
+#include "generate/kv_report.h"
 #include "index/corpus_set.h"
 #include "ingest/ingest.h"
 #include "retrieve/ir_eval.h"
@@ -33,6 +34,8 @@ typedef struct wn_service_options {
     const char *isa;        /* NULL = auto */
     bool exact;             /* f32 products everywhere: slower, for comparisons */
     wn_kv_format kv_format; /* of sessions */
+    const char *heads;      /* eviction heads (dms_heads.h); NULL: those that the model carries */
+    double kv_ratio;        /* the dial: 0 = the heads' first point, 1 = nothing is evicted */
     size_t n_ctx;           /* tokens of one session; 0 = min(model's, 8192) */
 } wn_service_options;
 
@@ -46,6 +49,10 @@ wn_status wn_service_load(wn_service *s, wn_error *err);
 wn_status wn_service_generator(wn_service *s, const wn_model **out, wn_error *err);
 wn_status wn_service_embedder_info(wn_service *s, const char **name, size_t *dim, wn_error *err);
 wn_compute *wn_service_compute(wn_service *s);
+/* Options of a session of n_ctx tokens as the service has them: KV format, eviction heads and their
+ * operating point, which are loaded first if they are not yet. */
+wn_status wn_service_session_options(wn_service *s, size_t n_ctx, wn_session_options *out,
+                                     wn_error *err);
 wn_kv_format wn_service_kv_format(const wn_service *s); /* of its sessions; not AUTO */
 /* Embeds through the service's lock: a wn_embed_fn with ctx = the service (role passage). */
 wn_status wn_service_embed(void *service, const char *const *texts, const size_t *lens, size_t n,
@@ -85,6 +92,7 @@ typedef struct wn_ask {
     size_t n_stop;
     const wn_answer_turn *history;
     size_t n_history;
+    bool explain; /* the result says which tokens the heads still have */
 } wn_ask;
 
 typedef struct wn_ask_events {
@@ -98,6 +106,7 @@ typedef struct wn_ask_result {
     wn_search_result retrieval; /* hits re-sorted into document order: source i = hits[i] */
     wn_answer answer;
     double retrieval_ms;
+    wn_kv_report kv; /* of the session after the answer; empty where the model was not asked */
 } wn_ask_result;
 
 wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *events,

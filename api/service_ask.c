@@ -212,6 +212,9 @@ static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
                                  .dim = dim,
                                  .nothing_found = nothing};
     wn_status status = wn_answer_run(&request, events ? &events->answer : NULL, &out->answer, err);
+    if (status == WN_OK && out->answer.prompt_tokens > 0)
+        status = wn_kv_report_make(session, ask->explain ? wn_model_tokenizer(model) : NULL,
+                                   &out->kv, err);
     free(sources);
     return status;
 }
@@ -237,6 +240,7 @@ void wn_ask_result_free(wn_ask_result *r)
 {
     wn_search_result_free(&r->retrieval);
     wn_answer_free(&r->answer);
+    wn_kv_report_free(&r->kv);
     *r = (wn_ask_result){0};
 }
 

@@ -19,6 +19,8 @@ typedef struct open_corpus {
 
 struct wn_service {
     char *data_dir, *corpora_dir, *generator, *embedder_name, *isa;
+    char *heads_path; /* NULL: what the model carries */
+    double kv_ratio;
     char *pdfium; /* path of libpdfium.so, whether it is there or not */
     size_t n_threads, n_ctx;
     bool exact;
@@ -29,6 +31,9 @@ struct wn_service {
 
     wn_compute *compute; /* of the generator: used by the engine worker alone */
     wn_model *model;
+    wn_dms_heads *heads; /* NULL: none, or not loaded yet */
+    wn_dms_point point;
+    bool heads_loaded;
     wn_session *session;
 
     pthread_mutex_t embed_lock; /* the embedder and its compute context */

@@ -60,8 +60,9 @@ static double rate(size_t n, int64_t start_ns)
 static wn_status open_session(const wn_speed_bench *b, const wn_model *m, size_t n_ctx,
                               wn_session **out, wn_error *err)
 {
-    const wn_session_options o = {
-        .n_ctx = n_ctx, .kv_format = wn_service_kv_format(b->service), .thin = b->thin};
+    wn_session_options o;
+    WN_TRY(wn_service_session_options(b->service, n_ctx, &o, err));
+    o.thin = b->thin;
     return wn_session_open(out, m, wn_service_compute(b->service), &o, err);
 }
 

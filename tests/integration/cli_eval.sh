@@ -49,6 +49,8 @@ refused 'less than a window' kld --tokens 31 --context 32
 refused 'at least 4' kld --context 3
 refused 'too few for 1000 prompts' greedy --prompts 1000 --prompt-tokens 1000
 refused 'kv-format "f16" is none' kld --kv-format f16
+refused 'kv-ratio "x" is neither off nor' kld --kv-ratio x
+refused 'No such file' kld --heads /nowhere/heads.safetensors
 refused 'the verbs are' frobnicate
 unset WINNOW_TEXT
 refused 'needs --text' greedy

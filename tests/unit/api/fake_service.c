@@ -221,6 +221,31 @@ static wn_status generate(const wn_answer_events *e, const wn_search_result *r, 
     return status == WN_CANCELLED ? WN_OK : status;
 }
 
+/* Two tokens in one layer of two heads; both have the first. */
+static wn_status report_kv(bool explain, wn_kv_report *r)
+{
+    static const float kept[] = {1, 0.5f}, share[] = {1, 0.5f};
+    static const size_t ends[] = {3, 7};
+    *r = (wn_kv_report){.n_tokens = 2,
+                        .n_layers = 1,
+                        .n_kv_heads = 2,
+                        .dense_bytes = 400,
+                        .held_bytes = 100,
+                        .slots_ratio = 1.25,
+                        .bytes_ratio = 4,
+                        .summary = "1.2x (4.0x in bytes)"};
+    r->kept = wn_alloc(2, sizeof *kept);
+    memcpy(r->kept, kept, sizeof kept);
+    if (!explain)
+        return WN_OK;
+    r->text = wn_strdup("one two");
+    r->ends = wn_alloc(2, sizeof *ends);
+    r->share = wn_alloc(2, sizeof *share);
+    memcpy(r->ends, ends, sizeof ends);
+    memcpy(r->share, share, sizeof share);
+    return WN_OK;
+}
+
 wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *events,
                          wn_ask_result *out, wn_error *err)
 {
@@ -236,6 +261,8 @@ wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *
         status = events->on_retrieval(events->ctx, &out->retrieval);
     if (status == WN_OK)
         status = generate(&events->answer, &out->retrieval, &out->answer);
+    if (status == WN_OK)
+        status = report_kv(ask->explain, &out->kv);
     wn_service_corpus_release(s, c);
     if (status != WN_OK)
         wn_ask_result_free(out);
@@ -246,6 +273,7 @@ void wn_ask_result_free(wn_ask_result *r)
 {
     wn_search_result_free(&r->retrieval);
     wn_answer_free(&r->answer);
+    wn_kv_report_free(&r->kv);
     memset(r, 0, sizeof *r);
 }
 

@@ -297,6 +297,27 @@ static void answer_in_one_object(void **state)
     assert_int_equal(atomic_load(&wn_fake.last_history), 1);
 }
 
+/* What keys and values cost is always there, the tokens' texts on request. */
+static void answer_with_compression(void **state)
+{
+    const http_fixture *f = *state;
+    json_t *o = fixture_json(f, "POST", ANSWERS, "{\"question\":\"a\"}", 200);
+    assert_string_equal(json_str(o, "compression.summary"), "1.2x (4.0x in bytes)");
+    assert_int_equal(json_integer_value(json_at(o, "compression.dense_bytes")), 400);
+    assert_int_equal(json_integer_value(json_at(o, "compression.held_bytes")), 100);
+    assert_true(json_real_value(json_at(o, "compression.ratio")) == 4);
+    assert_true(json_real_value(json_at(o, "compression.slots_ratio")) == 1.25);
+    assert_true(json_real_value(json_at(o, "compression.retention.0.1")) == 0.5);
+    assert_null(json_at(o, "compression.text"));
+    json_decref(o);
+    o = fixture_json(f, "POST", ANSWERS, "{\"question\":\"a\",\"explain\":true}", 200);
+    assert_string_equal(json_str(o, "compression.text.1.0"), " two");
+    assert_true(json_real_value(json_at(o, "compression.text.1.1")) == 0.5);
+    json_decref(o);
+    o = fixture_json(f, "POST", ANSWERS, "{\"question\":\"a\",\"explain\":1}", 400);
+    json_decref(o);
+}
+
 /* Position of an event in a stream; fails when it is not there. */
 static size_t event_at(const char *stream, const char *event)
 {
@@ -372,6 +393,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(bad_uploads),
                                        cmocka_unit_test(search_finds_and_checks),
                                        cmocka_unit_test(answer_in_one_object),
+                                       cmocka_unit_test(answer_with_compression),
                                        cmocka_unit_test(answer_as_events_in_order),
                                        cmocka_unit_test(bad_questions)};
     return cmocka_run_group_tests(tests, open_all, close_all);

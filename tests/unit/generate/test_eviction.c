@@ -1,5 +1,6 @@
 /* Sessions with eviction heads: the numbers of the definition, whatever the kind of heads; and the
  * same bits however a text is cut. */
+#include "generate/kv_report.h"
 #include "tests/unit/generate/masked_reference.h"
 #include "tests/unit/generate/tiny_heads.h"
 
@@ -119,12 +120,60 @@ static void test_points(void **state)
         WN_INVALID);
 }
 
+/* What is reported is what the definition says is left, and what memory says. */
+static void test_report(void **state)
+{
+    (void)state;
+    static masked_reference r;
+    wn_dms_point point = {.window = 33};
+    const wn_dms_heads h = linear_heads(&point, 1);
+    wn_kv_report report;
+    size_t total = 0;
+    masked_reference_run(&r, &h, &point, ids, TINY_CTX);
+    wn_session *s = open_with(model, compute, &h, WN_KV_F32, 32);
+    WN_ASSERT_OK(wn_kv_report_make(s, NULL, &report, err));
+    assert_int_equal(report.n_tokens, 0);
+    append(s, ids, TINY_CTX);
+    WN_ASSERT_OK(wn_kv_report_make(s, NULL, &report, err));
+    for (size_t i = 0; i < N_HEADS; i++) {
+        size_t n = 0;
+        for (size_t t = 0; t < TINY_CTX; t++) {
+            const bool kept = t + 33 >= TINY_CTX || !r.evict[i / TINY_KV][i % TINY_KV][t];
+            assert_int_equal(wn_session_has(s, i / TINY_KV, i % TINY_KV, t), kept);
+            n += kept;
+        }
+        assert_true(report.kept[i] == (float)n / TINY_CTX);
+        total += n;
+    }
+    assert_true(report.slots_ratio == (double)(N_HEADS * TINY_CTX) / (double)total);
+    assert_int_equal(report.dense_bytes, N_HEADS * TINY_CTX * TINY_HEAD * 4);
+    assert_int_equal(report.held_bytes, wn_session_kv_bytes(s));
+    assert_true(report.evicts && strstr(report.summary, "x in bytes)"));
+    wn_kv_report_free(&report);
+    wn_session_close(s);
+    s = open_with(model, compute, NULL, WN_KV_F32, 32);
+    append(s, ids, 10);
+    WN_ASSERT_OK(wn_kv_report_make(s, NULL, &report, err));
+    assert_string_equal(report.summary, "1.0x (no eviction heads)");
+    assert_true(report.kept[0] == 1 && report.slots_ratio == 1);
+    wn_kv_report_free(&report);
+    wn_session_close(s);
+    point.window = TINY_CTX;
+    s = open_with(model, compute, &h, WN_KV_F32, 32);
+    append(s, ids, 10);
+    WN_ASSERT_OK(wn_kv_report_make(s, NULL, &report, err));
+    assert_string_equal(report.summary, "1.0x (eviction is off)");
+    wn_kv_report_free(&report);
+    wn_session_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_definition),
         cmocka_unit_test(test_cuts_do_not_matter),
         cmocka_unit_test(test_points),
+        cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);
 }
