@@ -1,0 +1,115 @@
+#include "generate/evict_rule.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/checked.h"
+#include "generate/model_internal.h"
+
+#define SINKS 4 /* first tokens that every head attends to (StreamingLLM, arXiv 2309.17453) */
+
+const char *wn_evict_kind_name(wn_evict_kind kind)
+{
+    static const char *const names[] = {"heads", "window only", "random", "low key norm", "oracle"};
+    return names[kind];
+}
+
+wn_status wn_evict_logits(const wn_evict_rule *r, const wn_model *m, wn_compute *c,
+                          const wn_text_layer *y, float *out, wn_error *err)
+{
+    const size_t d = m->config.d_model, n_heads = m->config.n_kv_heads;
+    wn_matrix *w = NULL;
+    const wn_tensor t = {.name = "eviction heads",
+                         .dtype = WN_DTYPE_F32,
+                         .n_dims = 2,
+                         .shape = {n_heads, d},
+                         .data = r->weight + y->layer * n_heads * d,
+                         .bytes = n_heads * d * sizeof *r->weight};
+    WN_TRY(wn_matrix_create(&w, c, &t, err));
+    wn_matrix_set_wide_inputs(w);
+    wn_matmul(c, w, y->h, y->n, r->bias + y->layer * n_heads, out);
+    wn_matrix_free(w);
+    return WN_OK;
+}
+
+static void evict(const wn_text_layer *y, size_t head, size_t t)
+{
+    y->evicted[head * y->n_words + t / 64] |= (uint64_t)1 << t % 64;
+}
+
+static wn_status by_heads(const wn_evict_rule *r, const wn_model *m, wn_compute *c,
+                          const wn_text_layer *y, wn_error *err)
+{
+    const size_t n_heads = m->config.n_kv_heads;
+    float *logits = wn_alloc(y->n, n_heads * sizeof *logits);
+    if (!logits)
+        return wn_error_set(err, WN_NO_MEMORY, "eviction heads: out of memory");
+    wn_status status = wn_evict_logits(r, m, c, y, logits, err);
+    for (size_t i = 0; status == WN_OK && i < y->n * n_heads; i++)
+        if (logits[i] + r->offset > 0)
+            evict(y, i % n_heads, i / n_heads);
+    free(logits);
+    return status;
+}
+
+/* In [0, 1), from position and list: a multiplicative hash. */
+static double chance(size_t list, size_t t)
+{
+    uint64_t z = ((uint64_t)list << 32 | t) * 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static wn_status by_key_norm(const wn_evict_rule *r, const wn_model *m, const wn_text_layer *y,
+                             wn_error *err)
+{
+    const size_t d = m->config.head_dim, n_heads = m->config.n_kv_heads;
+    float *norms = wn_alloc(2 * y->n, sizeof *norms), *sorted = norms + y->n;
+    if (!norms)
+        return wn_error_set(err, WN_NO_MEMORY, "key norms: out of memory");
+    for (size_t head = 0; head < n_heads; head++) {
+        for (size_t t = 0; t < y->n; t++) {
+            const float *k = y->k + (t * n_heads + head) * d;
+            norms[t] = 0;
+            for (size_t i = 0; i < d; i++)
+                norms[t] += k[i] * k[i];
+            sorted[t] = norms[t];
+        }
+        qsort(sorted, y->n, sizeof *sorted, ascending);
+        const size_t n_kept = (size_t)(r->keep * (double)y->n);
+        for (size_t t = SINKS; t < y->n; t++)
+            if (n_kept == 0 || norms[t] > sorted[n_kept - 1])
+                evict(y, head, t);
+    }
+    free(norms);
+    return WN_OK;
+}
+
+wn_status wn_evict_rule_decide(const wn_evict_rule *r, const wn_model *m, wn_compute *c,
+                               const wn_text_layer *y, wn_error *err)
+{
+    const size_t n_heads = m->config.n_kv_heads;
+    if (r->kind == WN_EVICT_HEADS)
+        return by_heads(r, m, c, y, err);
+    if (r->kind == WN_EVICT_KEY_NORM)
+        return by_key_norm(r, m, y, err);
+    for (size_t head = 0; head < n_heads; head++)
+        for (size_t t = 0; t < y->n; t++) {
+            const bool out =
+                r->kind == WN_EVICT_ORACLE
+                    ? t < r->loss_n && logf(r->loss[(y->layer * r->loss_n + t) * n_heads + head] +
+                                            1e-30f) < r->offset
+                    : t >= SINKS && (r->kind == WN_EVICT_WINDOW ||
+                                     chance(y->layer * n_heads + head, t) >= r->keep);
+            if (out)
+                evict(y, head, t);
+        }
+    return WN_OK;
+}
