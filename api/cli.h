@@ -30,7 +30,7 @@ typedef struct wn_command {
 } wn_command;
 
 extern const wn_command wn_cli_ask, wn_cli_bench, wn_cli_chat, wn_cli_corpus, wn_cli_doctor,
-    wn_cli_eval, wn_cli_ingest, wn_cli_models, wn_cli_search, wn_cli_serve;
+    wn_cli_eval, wn_cli_ingest, wn_cli_models, wn_cli_retrofit, wn_cli_search, wn_cli_serve;
 
 /* The options that every command has (data folder, models, threads, --json, ...). */
 extern const wn_option wn_cli_common_options[];

@@ -1,4 +1,4 @@
-/* winnow eval {retrieval,qa,kld,greedy} */
+/* winnow eval {retrieval,qa,kld,greedy,kv} */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,12 +20,19 @@ static const wn_option options[] = {
      "qa: size of the fixed, evenly spaced sample; 0 = all"},
     {"oracle", WN_OPT_BOOL, "true", 0, 0, NULL, "qa: also with the gold passage given"},
     {"passages", WN_OPT_INT, "5", 1, 50, "N", "qa: passages that the model reads"},
-    {"text", WN_OPT_STR, NULL, 0, 0, "FILE", "kld, greedy: the text that is read"},
+    {"text", WN_OPT_STR, NULL, 0, 0, "FILE",
+     "kld, greedy, kv: the text that is read; for kv more files may follow"},
     {"tokens", WN_OPT_INT, "0", 0, 1e9, "N",
      "kld: tokens of it, in whole windows of --context [512] tokens; 0 = all"},
     {"prompts", WN_OPT_INT, "20", 1, 1000, "N", "greedy: prompts, cut from the text"},
     {"prompt-tokens", WN_OPT_INT, "32", 1, 100000, "N", "greedy: tokens of each prompt"},
     {"generate", WN_OPT_INT, "200", 1, 100000, "N", "greedy: tokens after each prompt"},
+    {"heads", WN_OPT_STR, NULL, 0, 0, "FILE", "kv: side-car of eviction heads"},
+    {"lengths", WN_OPT_STR, "512,1024,2048,4096,8192", 0, 0, "LIST",
+     "kv: contexts in tokens, as far as texts and model reach"},
+    {"baselines", WN_OPT_BOOL, "false", 0, 0, NULL,
+     "kv: also other ways to choose as many keys, and the choice of who knows the future"},
+    {"copy", WN_OPT_BOOL, "true", 0, 0, NULL, "kv: also let the texts be repeated"},
     WN_CLI_OPTION_FILTER,
     WN_CLI_OPTION_FUSION,
     WN_CLI_OPTION_WEIGHT,
@@ -144,8 +151,10 @@ static wn_status eval_qa(wn_cli *cli, wn_error *err)
 
 static int run(wn_cli *cli, wn_error *err)
 {
-    const char *verb = cli->argc == 1 ? cli->argv[0] : "";
+    const char *verb = cli->argc >= 1 ? cli->argv[0] : "";
     wn_status status = WN_OK;
+    if (cli->argc > 1 && strcmp(verb, "kv") != 0)
+        verb = "";
     if (strcmp(verb, "retrieval") == 0)
         status = eval_retrieval(cli, err);
     else if (strcmp(verb, "qa") == 0)
@@ -154,15 +163,17 @@ static int run(wn_cli *cli, wn_error *err)
         status = wn_cli_eval_kld(cli, err);
     else if (strcmp(verb, "greedy") == 0)
         status = wn_cli_eval_greedy(cli, err);
+    else if (strcmp(verb, "kv") == 0)
+        status = wn_cli_eval_kv(cli, err);
     else
-        return wn_cli_usage(cli, err, "the verbs are retrieval, qa, kld and greedy");
+        return wn_cli_usage(cli, err, "the verbs are retrieval, qa, kld, greedy and kv");
     return status == WN_OK ? WN_EXIT_OK : WN_EXIT_FAILED;
 }
 
 const wn_command wn_cli_eval = {
     .name = "eval",
     .usage = "winnow eval {retrieval --beir DIR | qa --qa DIR | kld --text FILE | greedy --text "
-             "FILE}",
+             "FILE | kv --heads FILE --text FILE...}",
     .summary = "measure search, answers and the engine's accuracy",
     .help =
         "`retrieval` scores keyword search, vector search and their fusion as trec_eval does "
@@ -171,7 +182,9 @@ const wn_command wn_cli_eval = {
         "passage, with the gold passage given\nbeside it as the oracle. `kld` reads a text with "
         "the usual products and with f32 products (--exact)\nof the same weights and compares "
         "the next token's distributions in the second half of each window;\n`greedy` compares "
-        "the texts that both write after prompts from it.\n\n"
+        "the texts that both write after prompts from it. `kv` reads texts with all keys and with "
+        "those that eviction heads leave, at all operating points of the side-car, and compares "
+        "the same way;\n--baselines sets other rules with as many keys beside them.\n\n"
         "--json prints one object with a `rows` array. retrieval: leg, ndcg_10, recall_100, "
         "mrr_10, map,\nms_per_query, queries. qa: passages (retrieved or gold), questions, "
         "contains, f1, "
@@ -180,10 +193,15 @@ const wn_command wn_cli_eval = {
         "each. kld: windows, window, judged (tokens), mean, p99, max (nats), same_top\n(share "
         "with the same likeliest token), ppl, ppl_f32. greedy, one row a prompt: tokens, "
         "first_difference\n(= tokens: none), equal (tokens), prompt_ids, ids, f32_ids. Both: "
-        "model, weights, isa, threads, kv_format.\n\nexamples:\n"
+        "model, weights, isa, threads, kv_format.\nkv: keys (the rule), window, mark (of the "
+        "dial), bias, tokens (context), texts, judged, ratio (dense slots /\nlive slots), "
+        "byte_ratio (dense bf16 bytes / held), kld_mean, kld_p99, kld_max, ppl, ppl_dense; where "
+        "texts of\nthat length were repeated: copy_ratio, copy_right, copy_right_dense (shares of "
+        "tokens), copy_kld_mean.\n\nexamples:\n"
         "  winnow eval retrieval --beir scifact\n"
         "  winnow eval qa --qa xquad_en --questions 100 --json > qa.json\n"
         "  winnow eval kld --text wiki.valid.raw --tokens 20480 --small\n"
-        "  winnow eval greedy --text wiki.valid.raw --prompts 20 --generate 200",
+        "  winnow eval greedy --text wiki.valid.raw --prompts 20 --generate 200\n"
+        "  winnow eval kv --small --heads heads.safetensors --text a.txt b.txt --baselines",
     .options = options,
     .run = run};

@@ -6,5 +6,6 @@
 
 wn_status wn_cli_eval_kld(wn_cli *cli, wn_error *err);
 wn_status wn_cli_eval_greedy(wn_cli *cli, wn_error *err);
+wn_status wn_cli_eval_kv(wn_cli *cli, wn_error *err);
 
 #endif

@@ -1,0 +1,49 @@
+/* Training of eviction heads for a model, from text to a side-car (dms_heads.h): the fit
+ * (head_fit.h), and the choice and measurement of operating points on text that it did not see.
+ *
+ *     wn_retrofit_options o = {.text = &text, .state_path = "heads.state"};   // zero: defaults
+ *     WN_TRY(wn_retrofit_open(&r, model, compute, &o, err));
+ *     WN_TRY(wn_retrofit_run(r, err));
+ *     WN_TRY(wn_retrofit_write(r, "heads.safetensors", err));
+ *
+ * Interrupted, it goes on behind the last saved text. Threads: as the compute context.
+ */
+#ifndef WN_API_RETROFIT_H
+#define WN_API_RETROFIT_H
+
+#include "api/kv_table.h"
+#include "api/training_text.h"
+#include "base/callbacks.h"
+
+typedef struct wn_retrofit wn_retrofit;
+
+#define WN_RETROFIT_MAX_POINTS 16
+
+typedef struct wn_retrofit_options {
+    const wn_training_text *text;
+    size_t n_texts;                       /* to learn from; 0 = 12 */
+    size_t n_tokens;                      /* of each, without its repetition; 0 = 2000 */
+    size_t window;                        /* smallest that the heads shall serve; 0 = 128 */
+    size_t n_measure;                     /* texts to measure on; 0 = 2 */
+    size_t measure_tokens;                /* of each; 0 = 4096 */
+    double marks[WN_RETROFIT_MAX_POINTS]; /* dense / live slots at measure_tokens; the first is the
+                                             default; 0 ends; none = 4.5, 3, 6, 8 */
+    wn_kv_format kv_format;               /* measured with */
+    const char *state_path;               /* NULL: not resumable */
+    wn_progress_fn progress;              /* may be NULL; steps of both stages */
+    void *progress_ctx;
+} wn_retrofit_options;
+
+wn_status wn_retrofit_open(wn_retrofit **out, const wn_model *m, wn_compute *c,
+                           const wn_retrofit_options *options, wn_error *err);
+void wn_retrofit_close(wn_retrofit *r);
+/* WN_INVALID where the text is too short. The state file is removed by wn_retrofit_write. */
+wn_status wn_retrofit_run(wn_retrofit *r, wn_error *err);
+wn_status wn_retrofit_write(wn_retrofit *r, const char *path, wn_error *err);
+
+/* After a run: */
+size_t wn_retrofit_points(const wn_retrofit *r, const wn_kv_case **cases,
+                          const wn_kv_lengths **lengths);
+double wn_retrofit_r2(const wn_retrofit *r);
+
+#endif
