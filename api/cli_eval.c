@@ -27,7 +27,6 @@ static const wn_option options[] = {
     {"prompts", WN_OPT_INT, "20", 1, 1000, "N", "greedy: prompts, cut from the text"},
     {"prompt-tokens", WN_OPT_INT, "32", 1, 100000, "N", "greedy: tokens of each prompt"},
     {"generate", WN_OPT_INT, "200", 1, 100000, "N", "greedy: tokens after each prompt"},
-    {"heads", WN_OPT_STR, NULL, 0, 0, "FILE", "kv: side-car of eviction heads"},
     {"lengths", WN_OPT_STR, "512,1024,2048,4096,8192", 0, 0, "LIST",
      "kv: contexts in tokens, as far as texts and model reach"},
     {"baselines", WN_OPT_BOOL, "false", 0, 0, NULL,

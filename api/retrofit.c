@@ -18,7 +18,7 @@
 #define SAVE_EVERY_S 60
 #define COPY_TOKENS 1024
 
-static const size_t windows[] = {128, 256, 512, 1024};
+static const size_t windows[] = {128, 256, 384, 512, 768, 1024};
 #define N_WINDOWS (sizeof windows / sizeof *windows)
 
 struct wn_retrofit {
@@ -196,8 +196,8 @@ static size_t list_candidates(const wn_retrofit *r, wn_kv_case *out)
         const double live = (double)r->o.measure_tokens / r->o.marks[i];
         size_t n_before = n;
         for (size_t w = 0; w < N_WINDOWS; w++)
-            if (windows[w] >= r->o.window && (double)windows[w] < 0.65 * live &&
-                (double)windows[w] >= 0.18 * live)
+            if (windows[w] >= r->o.window && (double)windows[w] < 0.6 * live &&
+                (double)windows[w] >= 0.25 * live)
                 out[n++] = (wn_kv_case){.window = windows[w], .mark = r->o.marks[i]};
         if (n == n_before)
             out[n++] = (wn_kv_case){.window = r->o.window, .mark = r->o.marks[i]};
@@ -295,14 +295,15 @@ static wn_status measure_copying(wn_retrofit *r, wn_kv_eval *e, wn_kv_case *case
     return wn_kv_cases_copy(e, r->model, cases, n_cases, text, len, line, r->lengths.at[line], err);
 }
 
-/* What reading on and repeating lose, together. */
+/* What reading on loses, and a quarter of what repeating loses: repeating asks for everything,
+ * which is four times as hard at the same number of keys, and both are to count. */
 static double cost(const wn_retrofit *r, const wn_kv_case *c)
 {
     const wn_kv_sum *text = &c->lines[r->lengths.n - 1].text;
     const size_t line = copy_line(r);
     double sum = text->mean / (double)text->n_texts;
     if (line != SIZE_MAX && c->lines[line].copy.n_texts)
-        sum += c->lines[line].copy.mean / (double)c->lines[line].copy.n_texts;
+        sum += c->lines[line].copy.mean / (double)c->lines[line].copy.n_texts / 4;
     return sum;
 }
 

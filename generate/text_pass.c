@@ -8,19 +8,18 @@
 #include "base/checked.h"
 #include "generate/model_internal.h"
 
-#define CHUNK 256 /* rows of one product and one attention; as sessions have it */
-
 struct wn_text_pass {
     const wn_model *model;
     wn_compute *compute;
     wn_kv_layout layout;
-    size_t n_max, n_words; /* n_words: pages of n_max tokens, of one KV head */
+    size_t n_max, chunk;   /* chunk: rows of the feed-forward part and of attention at once */
+    size_t n_words;        /* pages of n_max tokens, of one KV head */
     float *x, *h;          /* [n_max][d_model] */
     float *q, *attended;   /* [n_max][n_heads * head_dim] */
     float *k, *v;          /* [n_max][n_kv_heads * head_dim] */
-    float *inner;          /* [CHUNK][2 d_ff] */
+    float *inner;          /* [chunk][2 d_ff] */
     float *angles;         /* [n_max][head_dim] */
-    float *normed;         /* [CHUNK][d_model] */
+    float *normed;         /* [chunk][d_model] */
     uint8_t *pages;        /* [n_kv_heads][n_words] of one layer */
     const uint8_t **lists; /* into pages */
     wn_kv_head *heads;     /* [n_kv_heads] */
@@ -42,8 +41,8 @@ static wn_status carve_all(wn_text_pass *p, wn_error *err)
     size_t n_pages = 0, bytes = 0;
     bool ok = carve(&p->x, n, c->d_model) && carve(&p->h, n, c->d_model) &&
               carve(&p->q, n, q_dim) && carve(&p->attended, n, q_dim) && carve(&p->k, n, kv_dim) &&
-              carve(&p->v, n, kv_dim) && carve(&p->inner, CHUNK, 2 * c->d_ff) &&
-              carve(&p->angles, n, c->head_dim) && carve(&p->normed, CHUNK, c->d_model);
+              carve(&p->v, n, kv_dim) && carve(&p->inner, p->chunk, 2 * c->d_ff) &&
+              carve(&p->angles, n, c->head_dim) && carve(&p->normed, p->chunk, c->d_model);
     p->n_words = (n + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
     ok = ok && wn_size_mul(c->n_kv_heads, p->n_words, &n_pages) &&
          wn_size_mul(n_pages, p->layout.page_bytes, &bytes);
@@ -67,7 +66,8 @@ wn_status wn_text_pass_open(wn_text_pass **out, const wn_model *m, wn_compute *c
     wn_text_pass *p = wn_alloc(1, sizeof *p);
     if (!p)
         return wn_error_set(err, WN_NO_MEMORY, "text pass: out of memory");
-    *p = (wn_text_pass){.model = m, .compute = c, .n_max = options->n_max};
+    *p = (wn_text_pass){
+        .model = m, .compute = c, .n_max = options->n_max, .chunk = wn_compute_chunk(c)};
     p->layout = wn_kv_layout_of(wn_compute_kv_format(c, options->kv_format), m->config.head_dim);
     wn_status status = carve_all(p, err);
     if (status != WN_OK) {
@@ -133,8 +133,8 @@ static void attend(wn_text_pass *p, size_t n, size_t window)
     for (size_t h = 0; h < c->n_kv_heads; h++)
         p->heads[h] =
             (wn_kv_head){.tail = p->lists + h * p->n_words, .evicted = p->evicted + h * p->n_words};
-    for (size_t at = 0; at < n; at += CHUNK) {
-        const size_t m = n - at < CHUNK ? n - at : CHUNK;
+    for (size_t at = 0; at < n; at += p->chunk) {
+        const size_t m = n - at < p->chunk ? n - at : p->chunk;
         const wn_attention_args a = {.q = p->q + at * stride,
                                      .m = m,
                                      .q_stride = stride,
@@ -155,8 +155,8 @@ static void feed_forward(wn_text_pass *p, const wn_layer *y, size_t n)
 {
     const wn_model_config *c = &p->model->config;
     const wn_ffn f = {.gate = y->gate, .up = y->up, .down = y->down};
-    for (size_t at = 0; at < n; at += CHUNK) {
-        const size_t m = n - at < CHUNK ? n - at : CHUNK;
+    for (size_t at = 0; at < n; at += p->chunk) {
+        const size_t m = n - at < p->chunk ? n - at : p->chunk;
         float *x = p->x + at * c->d_model;
         wn_rmsnorm(p->compute, x, y->ffn_norm, m, c->d_model, c->norm_eps, p->normed);
         wn_ffn_add(p->compute, &f, p->normed, m, false, p->inner, x);
@@ -207,8 +207,8 @@ void wn_text_pass_logits(wn_text_pass *p, size_t first, size_t n, float *out)
 {
     const wn_model *m = p->model;
     const size_t d = m->config.d_model, n_vocab = m->config.n_vocab;
-    for (size_t done = 0; done < n; done += CHUNK) {
-        const size_t rows = n - done < CHUNK ? n - done : CHUNK;
+    for (size_t done = 0; done < n; done += p->chunk) {
+        const size_t rows = n - done < p->chunk ? n - done : p->chunk;
         wn_rmsnorm(p->compute, p->x + (first + done) * d, m->final_norm, rows, d,
                    m->config.norm_eps, p->normed);
         wn_matmul(p->compute, m->output, p->normed, rows, NULL, out + done * n_vocab);

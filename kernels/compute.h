@@ -99,8 +99,8 @@ typedef struct wn_ffn {
     const wn_matrix *gate, *up, *down; /* gate: may be NULL */
     const float *up_bias, *down_bias;  /* may be NULL; up_bias is for no gate */
 } wn_ffn;
-/* y must not overlap x. inner: [m][d_ff] twice, once without a gate; not touched where a set does
- * without. decode: as wn_matmul_decode. */
+/* y may be x. inner: [m][d_ff] twice, once without a gate; not touched where a set does without.
+ * decode: as wn_matmul_decode. */
 void wn_ffn_add(wn_compute *c, const wn_ffn *f, const float *x, size_t m, bool decode, float *inner,
                 float *y);
 

@@ -1,6 +1,6 @@
 /* Products of many rows on AMX tiles (wn_tile_kernels), for packed and for plain weights alike.
  *
- * A unit goes through stages: up to 288 columns of x times up to 512 rows of w. Within a stage a
+ * A unit goes through stages: up to 288 columns of x times up to 256 rows of w. Within a stage a
  * block is 2 x 2 tiles, 32 rows of x by 32 of w; its sums go to memory and come back in the stage
  * of the next columns. A strip of x stays in L1, the stage's weights (simd_tile_weights.h) in L2.
  * Tiles and vectors work at the same time: after every step of the tiles follows a piece of what
@@ -102,14 +102,15 @@ typedef struct amx_run {
     size_t n_strips, n_tiles; /* of x; tiles of columns */
     amx_stage now, next;
     size_t turn;                  /* weights[turn] are of now, [turn ^ 1] of next */
-    size_t n_packed, pace, paced; /* of next; tiles come after `pace` steps each */
-    amx_place ready; /* a block whose sums are complete; those of rows from `row` on wait */
+    size_t n_packed, pace, paced; /* tiles of next; steps from one to the next, since the last */
+    amx_place ready;              /* a block whose sums are complete; rows from ready_row on wait */
     size_t ready_row, ready_turn;
 } amx_run;
 
-WN_INLINE void finish_rows(amx_run *r, size_t n)
+/* The next four rows of the block that is ready. */
+WN_INLINE void finish_rows(amx_run *r)
 {
-    const size_t i = r->ready_row, end = i + n;
+    const size_t i = r->ready_row, end = i + 4;
     r->ready_row = end;
     if (r->u->result == WN_TILE_F32)
         store_f32(r->u, &r->ready, i, end);
@@ -123,7 +124,7 @@ WN_INLINE void finish_rows(amx_run *r, size_t n)
 WN_INLINE void side_work(amx_run *r)
 {
     if (r->ready_row < WN_TILE_STRIP)
-        finish_rows(r, 4);
+        finish_rows(r);
     if (++r->paced >= r->pace && r->n_packed < r->next.n_weights) {
         r->paced = 0;
         amx_pack_weights(r->u, &r->next, r->n_packed++, r->scratch->weights[r->turn ^ 1],
@@ -176,7 +177,7 @@ WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two)
     x += 2 * (strip * r->n_tiles + r->now.k);
     run_tiles(r, x, w, two, sums, last ? finished : sums);
     while (r->ready_row < WN_TILE_STRIP)
-        finish_rows(r, 4);
+        finish_rows(r);
     if (!last)
         return;
     r->ready =
@@ -189,14 +190,14 @@ static void run_stage(amx_run *r)
 {
     const size_t steps = r->n_strips * r->now.n_slivers * r->now.n_k;
     r->n_packed = r->paced = 0;
-    r->pace = r->next.n_weights ? steps / r->next.n_weights : 0; /* 0: several a step */
+    r->pace = r->next.n_weights ? steps / r->next.n_weights : 0;
     for (size_t strip = 0; strip < r->n_strips; strip++)
         for (size_t s = 0; s < r->now.n_slivers; s++)
             if (r->u->n_rows - strip * WN_TILE_STRIP > AMX_ROWS)
                 run_block(r, strip, s, true);
             else
                 run_block(r, strip, s, false);
-    while (r->n_packed < r->next.n_weights)
+    while (r->n_packed < r->next.n_weights) /* few rows of x have fewer steps than that */
         amx_pack_weights(r->u, &r->next, r->n_packed++, r->scratch->weights[r->turn ^ 1],
                          r->scratch->temp);
 }
@@ -218,7 +219,7 @@ static void amx_multiply(const wn_tile_unit *u, void *scratch)
     }
     amx_end();
     while (r.ready_row < WN_TILE_STRIP)
-        finish_rows(&r, 4);
+        finish_rows(&r);
 }
 
 static const wn_tile_kernels amx_tiles_kernels = {

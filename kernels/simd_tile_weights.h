@@ -107,10 +107,10 @@ WN_INLINE void pack_group(const wn_dtype type, const uint8_t *group, const uint8
     }
 }
 
-/* Bytes ahead in the panel's stream: rather more than half of a stage's columns. */
+/* Bytes ahead in the panel's stream: about a stage's columns of 8 bits, two of 4 bits. */
 #define AMX_FETCH_AHEAD 4096
 
-/* A group of one panel, and the line of what follows behind it in the stream. */
+/* A group of one panel; what comes later in the stream is fetched. */
 WN_INLINE void pack_panel_tile(const wn_dtype type, const wn_matrix *w, size_t panel, size_t k,
                                amx_pairs *tile)
 {

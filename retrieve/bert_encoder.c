@@ -186,10 +186,9 @@ static void run_layer(wn_bert_encoder *e, const wn_bert_layer *l, const size_t *
     attend(e, lens, n);
     add_product(e, l->attn_out, l->attn_out_bias, e->mixed, rows);
     wn_layernorm(e->c, e->x, l->attn_norm_w, l->attn_norm_b, rows, d, eps, e->x);
-    memcpy(e->mixed, e->x, rows * d * sizeof *e->x); /* a row is read and added to */
     const wn_ffn ffn = {
         .up = l->up, .down = l->down, .up_bias = l->up_bias, .down_bias = l->down_bias};
-    wn_ffn_add(e->c, &ffn, e->mixed, rows, false, e->hidden, e->x);
+    wn_ffn_add(e->c, &ffn, e->x, rows, false, e->hidden, e->x);
     wn_layernorm(e->c, e->x, l->ffn_norm_w, l->ffn_norm_b, rows, d, eps, e->x);
 }
 

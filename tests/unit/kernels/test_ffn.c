@@ -156,6 +156,11 @@ static void test_rows_alone(void **state)
             wn_ffn_add(one, &d.ffn, x + first, few[j], false, inner, part);
             assert_memory_equal(part, y + first, n * sizeof *part);
         }
+        memcpy(part, x, k.m * k.d * sizeof *part); /* in place */
+        wn_ffn_add(c, &d.ffn, part, k.m, false, inner, part);
+        memcpy(y, x, k.m * k.d * sizeof *y);
+        wn_ffn_add(c, &d.ffn, x, k.m, false, inner, y);
+        assert_memory_equal(part, y, k.m * k.d * sizeof *y);
         free(inner);
         free(y);
         free(x);
