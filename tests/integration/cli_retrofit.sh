@@ -62,6 +62,12 @@ holds "$work/json" '(lambda k: k["oracle"] < k["heads"] < min(k["random"], k["lo
 "$winnow" eval kv --small --heads "$heads" --lengths 256 --text "$work/text/a.txt" --quiet --no-copy |
     grep -q '^heads .*x ' || fail "eval kv, text"
 
+# The heads that are shipped: of this model, and as good as deploy/heads/README.md says on other text.
+"$winnow" eval kv --small --heads "$source/deploy/heads/smollm2-135m.safetensors" --lengths 1024 --text "$work/text/a.txt" \
+    --no-copy --json --quiet >"$work/json" || fail "the shipped heads"
+holds "$work/json" 'len(r["rows"]) >= 3 and all(x["ratio"] > 1.4 and x["kld_mean"] < 0.05 * (x["ratio"] - 1)
+    for x in r["rows"])'
+
 # refused PATTERN COMMAND ARGUMENT...
 refused() {
     local pattern=$1
