@@ -4,7 +4,7 @@
  *     amx_begin();
  *     amx_zero(0);
  *     amx_load(4, a, 64);        // rows 64 bytes apart: [16 rows][16 pairs][2] bf16
- *     amx_load(6, b, 64);        // [16 pairs][16 columns][2] bf16
+ *     amx_load_once(6, b, 64);   // [16 pairs][16 columns][2] bf16; does not stay in L1
  *     amx_dot_bf16(0, 4, 6);     // tile 0 [16 rows][16 columns] f32 += a b
  *     amx_store(0, c, 64);
  *     amx_end();                 // never keep tiles over a call that may block
@@ -55,6 +55,7 @@ _Alignas(64) static const amx_config amx_full_tiles = {
 #define amx_end() AMX_ORDERED(_tile_release())
 #define amx_zero(tile) _tile_zero(tile)
 #define amx_load(tile, from, stride) AMX_ORDERED(_tile_loadd(tile, from, stride))
+#define amx_load_once(tile, from, stride) AMX_ORDERED(_tile_stream_loadd(tile, from, stride))
 #define amx_store(tile, to, stride) AMX_ORDERED(_tile_stored(tile, to, stride))
 #define amx_dot_bf16(sum, a, b) _tile_dpbf16ps(sum, a, b)
 
@@ -96,6 +97,8 @@ static inline void amx_load(int tile, const void *from, size_t stride)
     for (size_t r = 0; r < AMX_ROWS; r++)
         memcpy(amx_tiles.tile[tile][r], (const uint8_t *)from + r * stride, AMX_ROW_BYTES);
 }
+
+#define amx_load_once amx_load
 
 static inline void amx_store(int tile, void *to, size_t stride)
 {

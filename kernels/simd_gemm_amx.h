@@ -1,11 +1,12 @@
 /* Products of many rows on AMX tiles (wn_tile_kernels), for packed and for plain weights alike.
  *
- * A unit goes through stages: up to 288 columns of x times up to 256 rows of w. Within a stage a
+ * A unit goes through stages: up to 576 columns of x times up to 128 rows of w. Within a stage a
  * block is 2 x 2 tiles, 32 rows of x by 32 of w; its sums go to memory and come back in the stage
- * of the next columns. A strip of x stays in L1, the stage's weights (simd_tile_weights.h) in L2.
- * Tiles and vectors work at the same time: after every step of the tiles follows a piece of what
- * has to be done on vectors, which is to store the sums of the last block that is complete, and to
- * dequantise the weights of the next stage.
+ * of the next columns. A strip of x stays in L1, because the stage's weights (simd_tile_weights.h)
+ * pass through it from L2 without staying; what is more than L2 holds of x is fetched a strip
+ * ahead. Tiles and vectors work at the same time: after every step of the tiles follows a piece of
+ * what has to be done on vectors, which is to store the sums of the last block that is complete,
+ * and to dequantise the weights of the next stage.
  */
 #ifndef WN_KERNELS_SIMD_GEMM_AMX_H
 #define WN_KERNELS_SIMD_GEMM_AMX_H
@@ -96,10 +97,16 @@ WN_INLINE void store_gelu(const wn_tile_unit *u, const amx_place *b, size_t i, s
 
 /* ---- a unit ---- */
 
+/* Bytes of x in L2 that leave room for what else a stage needs; of the next strip, those that a
+ * step fetches: the steps of all slivers of a stage fetch all of it. */
+#define AMX_X_STAYS ((size_t)1200 << 10)
+#define AMX_FETCH_BYTES (2 * sizeof(amx_pairs) / AMX_STAGE_SLIVERS)
+
 typedef struct amx_run {
     const wn_tile_unit *u;
     amx_scratch *scratch;
     size_t n_strips, n_tiles; /* of x; tiles of columns */
+    bool fetch;               /* strips before they are used */
     amx_stage now, next;
     size_t turn;                  /* weights[turn] are of now, [turn ^ 1] of next */
     size_t n_packed, pace, paced; /* tiles of next; steps from one to the next, since the last */
@@ -133,8 +140,8 @@ WN_INLINE void side_work(amx_run *r)
 }
 
 /* Sums of a strip and a sliver over the stage's columns; rows 16-31 only when there are `two`. */
-WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, const bool two,
-                         const amx_sums *in, amx_sums *out)
+WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, const uint8_t *ahead,
+                         const bool two, const amx_sums *in, amx_sums *out)
 {
     if (r->now.k == 0) {
         amx_zero(0);
@@ -149,16 +156,19 @@ WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, con
     }
     for (size_t k = 0; k < 2 * r->now.n_k; k += 2) {
         amx_load(4, x[k], AMX_ROW_BYTES);
-        amx_load(6, w[k], AMX_ROW_BYTES);
+        amx_load_once(6, w[k], AMX_ROW_BYTES);
         if (two)
             amx_load(5, x[k + 1], AMX_ROW_BYTES);
-        amx_load(7, w[k + 1], AMX_ROW_BYTES);
+        amx_load_once(7, w[k + 1], AMX_ROW_BYTES);
         amx_dot_bf16(0, 4, 6);
         amx_dot_bf16(1, 4, 7);
         if (two) {
             amx_dot_bf16(2, 5, 6);
             amx_dot_bf16(3, 5, 7);
         }
+        if (r->fetch)
+            for (size_t i = 0; i < AMX_FETCH_BYTES; i += 64)
+                __builtin_prefetch(ahead + k / 2 * AMX_FETCH_BYTES + i, 0, 2);
         side_work(r);
     }
     amx_store(0, (*out)[0], AMX_ROW_BYTES);
@@ -169,13 +179,15 @@ WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, con
 
 WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two)
 {
-    const amx_pairs *x = (const amx_pairs *)(const void *)r->u->x;
+    const amx_pairs *strips = (const amx_pairs *)(const void *)r->u->x;
+    const amx_pairs *x = strips + 2 * (strip * r->n_tiles + r->now.k);
+    const amx_pairs *next = strip + 1 < r->n_strips ? x + 2 * r->n_tiles : strips + 2 * r->next.k;
+    const uint8_t *ahead = (const uint8_t *)next + s * r->now.n_k * AMX_FETCH_BYTES;
     const amx_pairs *w = r->scratch->weights[r->turn] + 2 * s * r->now.n_k;
     amx_sums *sums = &r->scratch->sums[s * r->n_strips + strip];
     amx_sums *finished = &r->scratch->finished[r->ready_turn];
     const bool last = r->now.k + r->now.n_k == r->n_tiles;
-    x += 2 * (strip * r->n_tiles + r->now.k);
-    run_tiles(r, x, w, two, sums, last ? finished : sums);
+    run_tiles(r, x, w, ahead, two, sums, last ? finished : sums);
     while (r->ready_row < WN_TILE_STRIP)
         finish_rows(r);
     if (!last)
@@ -208,6 +220,7 @@ static void amx_multiply(const wn_tile_unit *u, void *scratch)
                  .scratch = scratch,
                  .n_strips = (u->n_rows + WN_TILE_STRIP - 1) / WN_TILE_STRIP,
                  .n_tiles = (u->w->n_in + 31) / 32,
+                 .fetch = u->n_rows * u->w->n_in * sizeof(uint16_t) > AMX_X_STAYS,
                  .now = amx_first_stage(u),
                  .ready_row = WN_TILE_STRIP};
     amx_begin();

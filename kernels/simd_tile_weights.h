@@ -15,8 +15,8 @@
 #include "kernels/kernel_table.h"
 
 enum {
-    AMX_K_TILES = 9,
-    AMX_STAGE_SLIVERS = 8,
+    AMX_K_TILES = 18,
+    AMX_STAGE_SLIVERS = 4,
     AMX_STAGE_TILES = 2 * AMX_STAGE_SLIVERS * AMX_K_TILES
 };
 
@@ -168,7 +168,7 @@ WN_INLINE size_t stage_tiles(const wn_matrix *w)
 {
     const size_t n_tiles = (w->n_in + 31) / 32;
     if (wn_dtype_block_elements(w->type) == 256)
-        return 8;
+        return 16;
     return (n_tiles + (n_tiles + AMX_K_TILES - 1) / AMX_K_TILES - 1) /
            ((n_tiles + AMX_K_TILES - 1) / AMX_K_TILES);
 }
