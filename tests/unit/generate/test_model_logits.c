@@ -1,94 +1,15 @@
 /* Logits against Hugging Face transformers in float32: tests/golden/logits (generate.py). */
-#include "tests/test_support.h"
+#include "tests/unit/generate/golden_logits.h"
 
-#include <math.h>
-
-#include "base/fs.h"
-#include "base/json.h"
 #include "generate/model_internal.h"
 #include "generate/session.h"
 #include "tests/unit/generate/random_checkpoint.h"
 
-#define GOLDEN_DIR WN_SOURCE_DIR "/tests/golden/logits/"
 #define MAX_WIDE_ERROR 0.3 /* activations rounded to 12 or 16 bits: the AVX2 set */
 #define MAX_FAST_RMS 0.3   /* the set of this machine, which may round to 8 bits */
 #define MAX_BF16_ERROR 0.6 /* activations rounded to 8 bits */
 #define MAX_ABS_ERROR 2e-3
 #define STEP 128 /* positions a call, so that successive appends are tested too */
-
-typedef struct golden {
-    size_t n, n_columns;
-    int32_t *ids, *columns;
-    wn_strbuf data;
-    const int32_t *argmax;
-    const float *max, *logsumexp, *logits; /* [n], [n], [n][n_columns] */
-} golden;
-
-static int32_t *read_ints(const json_t *array, size_t *n)
-{
-    *n = json_array_size(array);
-    int32_t *out = calloc(*n ? *n : 1, sizeof *out);
-    assert_non_null(out);
-    for (size_t i = 0; i < *n; i++)
-        out[i] = (int32_t)json_integer_value(json_array_get(array, i));
-    return out;
-}
-
-static void golden_load(golden *g, const char *name)
-{
-    char path[512];
-    json_t *json = NULL;
-    snprintf(path, sizeof path, GOLDEN_DIR "%s.json", name);
-    WN_ASSERT_OK(wn_json_load_file(&json, path, 1 << 20, err));
-    g->ids = read_ints(json_object_get(json, "ids"), &g->n);
-    g->columns = read_ints(json_object_get(json, "columns"), &g->n_columns);
-    json_decref(json);
-    snprintf(path, sizeof path, GOLDEN_DIR "%s.bin", name);
-    WN_ASSERT_OK(wn_fs_read(&g->data, path, 1 << 24, err));
-    assert_int_equal(g->data.len, g->n * (3 + g->n_columns) * 4);
-    g->argmax = (const int32_t *)(const void *)g->data.data;
-    g->max = (const float *)(g->argmax + g->n);
-    g->logsumexp = g->max + g->n;
-    g->logits = g->logsumexp + g->n;
-}
-
-static void golden_free(golden *g)
-{
-    free(g->ids);
-    free(g->columns);
-    wn_strbuf_free(&g->data);
-}
-
-typedef struct difference {
-    double max_abs, sum_square, n;
-    size_t n_argmax; /* positions with another arg max */
-} difference;
-
-static void widen(difference *d, double got, double expected)
-{
-    double e = fabs(got - expected);
-    if (!(e <= d->max_abs)) /* a NaN counts */
-        d->max_abs = e;
-    d->sum_square += e * e;
-    d->n++;
-}
-
-static void compare_row(difference *d, const golden *g, size_t at, const float *row, size_t n_vocab)
-{
-    size_t best = 0;
-    double sum = 0;
-    for (size_t i = 1; i < n_vocab; i++)
-        if (row[i] > row[best])
-            best = i;
-    for (size_t i = 0; i < n_vocab; i++)
-        sum += exp((double)row[i] - (double)row[best]);
-    if ((int32_t)best != g->argmax[at])
-        d->n_argmax++;
-    widen(d, (double)row[best], (double)g->max[at]);
-    widen(d, (double)row[best] + log(sum), (double)g->logsumexp[at]);
-    for (size_t i = 0; i < g->n_columns; i++)
-        widen(d, (double)row[g->columns[i]], (double)g->logits[at * g->n_columns + i]);
-}
 
 /* Runs the golden's first n ids through the model at path. */
 static difference run(const char *path, const golden *g, size_t n_ids, wn_compute_options options)
@@ -108,7 +29,7 @@ static difference run(const char *path, const golden *g, size_t n_ids, wn_comput
         size_t n = n_ids - at < STEP ? n_ids - at : STEP;
         WN_ASSERT_OK(wn_session_append_all_logits(s, g->ids + at, n, logits, err));
         for (size_t i = 0; i < n; i++)
-            compare_row(&d, g, at + i, logits + i * n_vocab, n_vocab);
+            golden_compare(&d, g, at + i, logits + i * n_vocab, n_vocab);
     }
     free(logits);
     wn_session_close(s);
@@ -180,7 +101,7 @@ static void check_real(const char *name, const char *file, bool with_amx)
     golden g = {0};
     wn_test_model_path(path, sizeof path, file);
     WN_NEED_FILE(path);
-    golden_load(&g, name);
+    golden_load(&g, "logits", name, 0);
     assert_agrees(name, path, &g);
     check_rounded(name, path, &g);
     if (with_amx)
@@ -244,7 +165,7 @@ static void test_random_llama_1b(void **state)
     static const checkpoint_shape shape = {
         2, 2048, 2048, 512, 8192, 4096, true, CHECKPOINT_BF16, false, 1};
     golden g = {0};
-    golden_load(&g, "llama3.2-1b-random");
+    golden_load(&g, "logits", "llama3.2-1b-random", 0);
     write_checkpoint(dir, &shape, CONFIG_1B, false);
     assert_agrees("llama3.2-1b-random", dir, &g);
     check_amx("llama3.2-1b-random", dir, &g);
@@ -265,7 +186,7 @@ static void test_random_llama_3b(void **state)
     static const checkpoint_shape shape = {2,    3072,  3072,           1024,  8192,
                                            4096, false, CHECKPOINT_F16, false, 1};
     golden g = {0};
-    golden_load(&g, "llama3.2-3b-random");
+    golden_load(&g, "logits", "llama3.2-3b-random", 0);
     write_checkpoint(dir, &shape, CONFIG_3B, true);
     assert_agrees("llama3.2-3b-random", dir, &g);
     golden_free(&g);
