@@ -1,5 +1,4 @@
-/* Forks and snapshots of sessions: the bits of one go, damaged bytes refused, the pool's limit, and
- * no page lost whatever happens to many of them. */
+/* Forks and snapshots of sessions: the bits of one go, damaged bytes refused, the pool's limit. */
 #include "base/checked.h"
 #include "tests/alloc_failure.h"
 #include "tests/unit/generate/tiny_heads.h"
@@ -177,80 +176,6 @@ static void test_limit(void **state)
     wn_kv_pool_close(pool);
 }
 
-enum { N_LIVE = 12, N_SESSIONS = 1000 };
-
-static wn_status cancel(void *ctx, uint64_t done, uint64_t total)
-{
-    (void)ctx;
-    (void)done;
-    (void)total;
-    return random_below(4) ? WN_OK : WN_CANCELLED;
-}
-
-/* One session's next step; it may be closed or replaced. */
-static void live_on(wn_session **s, wn_strbuf *kept)
-{
-    const size_t length = wn_session_length(*s), room = TINY_CTX - length;
-    switch (random_below(5)) {
-    case 0:
-        if (room)
-            (void)wn_session_append(*s, ids + length, 1 + random_below(room), cancel, NULL, NULL);
-        break;
-    case 1:
-        for (size_t i = random_below(8); room && i > 0 && wn_session_length(*s) < TINY_CTX; i--)
-            (void)wn_session_decode(*s, ids[i], NULL);
-        break;
-    case 2:
-        wn_strbuf_free(kept);
-        *kept = snapshot_of(*s);
-        break;
-    case 3:
-        if (kept->len)
-            (void)wn_session_restore(*s, kept->data, kept->len, NULL);
-        break;
-    default:
-        (void)wn_session_truncate(*s, random_below(length + 1));
-    }
-}
-
-/* Created, forked, snapshotted, cancelled, dropped at random, under a limit that is often met. */
-static void test_many_sessions(void **state)
-{
-    (void)state;
-    wn_dms_point p = point;
-    const wn_dms_heads h = linear_heads(&p, 1);
-    wn_session *live[N_LIVE] = {0};
-    wn_strbuf kept = {0};
-    wn_kv_pool *pool = NULL;
-    size_t n_limits = 0;
-    const size_t page = 64 * 2 * TINY_HEAD * sizeof(float), lists = TINY_LAYERS * TINY_KV;
-    WN_ASSERT_OK(wn_session_pool_open(&pool, model, compute, WN_KV_F32, 16 * lists * page, err));
-    for (size_t made = 0; made < N_SESSIONS;) {
-        const size_t i = random_below(N_LIVE), j = random_below(N_LIVE);
-        if (live[i] && random_below(3) == 0) {
-            wn_session_close(live[i]);
-            live[i] = NULL;
-        } else if (live[i]) {
-            live_on(&live[i], &kept);
-        } else if (live[j] && random_below(2)) {
-            WN_ASSERT_OK(wn_session_fork(&live[i], live[j], err));
-            made++;
-        } else {
-            live[i] = open_in(pool, model, compute, random_below(2) ? &h : NULL, WN_KV_F32);
-            n_limits += wn_session_append(live[i], ids, 1 + random_below(TINY_CTX), NULL, NULL,
-                                          NULL) == WN_LIMIT;
-            made++;
-        }
-    }
-    for (size_t i = 0; i < N_LIVE; i++)
-        wn_session_close(live[i]);
-    assert_true(n_limits > 10);
-    assert_int_equal(wn_kv_pool_n_used(pool), 0);
-    assert_int_equal(wn_kv_pool_bytes(pool), 0);
-    wn_kv_pool_close(pool);
-    wn_strbuf_free(&kept);
-}
-
 static wn_status copy_once(void *ctx, wn_error *err)
 {
     wn_session *fork = NULL;
@@ -279,9 +204,11 @@ static void test_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copies_go_on_alike), cmocka_unit_test(test_decoded_state_is_copied),
-        cmocka_unit_test(test_refusals),           cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_many_sessions),      cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_copies_go_on_alike),
+        cmocka_unit_test(test_decoded_state_is_copied),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);
 }
