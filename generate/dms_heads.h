@@ -25,7 +25,8 @@
  *                     the first is the default. bias is added to every logit; ratio is the mark on
  *                     the dial: dense slots / live slots as measured. Other fields ("kept",
  *                     "measured": [{"tokens", "ratio", "kld_mean", ...}]) are for people.
- *   Other keys (trained_on, metrics, tokenizer_fingerprint) are for people as well.
+ *   tokenizer_fingerprint  optional: 64 hex digits, wn_tokenizer_fingerprint of the model's
+ *   Other keys (trained_on, metrics) are for people as well.
  *
  * Immutable after open: any thread; close after the sessions that use them, before the model.
  */
@@ -72,8 +73,9 @@ typedef struct wn_dms_heads {
  * A checkpoint carries heads where one of these files says alpha_*, dms_* or is named
  * dms_metadata.json. Where none does and path is NULL, *out is NULL and the status WN_OK: the model
  * has no heads and runs dense.
- * WN_CONFLICT: the side-car was trained for another model; hashing the model to know takes seconds
- * per GB. WN_FORMAT, WN_UNSUPPORTED: the file is no side-car, or of another version or shape. */
+ * WN_CONFLICT: the side-car was trained for another model or tokenizer; hashing the model to know
+ * takes seconds per GB. WN_FORMAT, WN_UNSUPPORTED: the file is no side-car, or of another version
+ * or shape. */
 wn_status wn_dms_heads_open(wn_dms_heads **out, const wn_model *m, const char *path, wn_error *err);
 void wn_dms_heads_close(wn_dms_heads *h);
 

@@ -67,6 +67,25 @@ static wn_status check_base(const side_car *f, const wn_model *m)
     return WN_OK;
 }
 
+/* A model folder can carry another tokenizer beside the same weights: its ids mean other text then.
+ */
+static wn_status check_tokenizer(const side_car *f, const wn_model *m)
+{
+    const char *asked = wn_safetensors_metadata(f->file, "tokenizer_fingerprint");
+    uint8_t digest[WN_SHA256_BYTES];
+    char found[WN_SHA256_HEX];
+    if (!asked || !wn_model_tokenizer(m))
+        return WN_OK;
+    wn_tokenizer_fingerprint(wn_model_tokenizer(m), digest);
+    wn_hex(digest, sizeof digest, found);
+    if (strcmp(asked, found) != 0)
+        return wn_error_set(f->err, WN_CONFLICT,
+                            "%s: these heads were trained with the tokenizer %.12s..., but that of "
+                            "%s is %.12s...",
+                            f->path, asked, wn_model_name(m), found);
+    return WN_OK;
+}
+
 static wn_status read_point(const side_car *f, const json_t *json, size_t min_window,
                             wn_dms_point *out)
 {
@@ -167,7 +186,8 @@ static wn_status load(const side_car *f, wn_dms_heads *h, const wn_model *m)
     WN_TRY(number(f, "decision_shift", 0, 1, &h->decision_shift));
     WN_TRY(read_points(f, h, min_window));
     WN_TRY(read_tensors(f, h, wn_model_config_of(m)));
-    return check_base(f, m); /* last: the one that takes time */
+    WN_TRY(check_base(f, m)); /* the one that takes time */
+    return check_tokenizer(f, m);
 }
 
 wn_status wn_dms_linear_load(wn_dms_heads *h, const wn_model *m, const char *path, wn_error *err)

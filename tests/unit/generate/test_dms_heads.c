@@ -133,6 +133,39 @@ static void test_wrong_model(void **state)
     expect_refused(&s, WN_CONFLICT, "trained for the model");
 }
 
+/* Where the model has a tokenizer, it must be the one that the side-car names, if it names one. */
+static void test_wrong_tokenizer(void **state)
+{
+    (void)state;
+    char path[96], hex[WN_SHA256_HEX], more[128];
+    uint8_t digest[WN_SHA256_BYTES];
+    wn_dms_heads *h = NULL;
+    side_car_spec s = sound();
+    snprintf(path, sizeof path, "%s/tokenizer.json", root);
+    write_text_file(path, "{\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
+                          "\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},"
+                          "\"merges\":[\"a b\"]}}");
+    WN_ASSERT_OK(wn_tokenizer_from_json(&model->tokenizer, path, err));
+    wn_tokenizer_fingerprint(model->tokenizer, digest);
+    wn_hex(digest, sizeof digest, hex);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        hex[7] = wrong ? hex[7] == '0' ? '1' : '0' : hex[7];
+        snprintf(more, sizeof more, "'tokenizer_fingerprint':'%s',", hex);
+        s.more = more;
+        if (wrong) {
+            expect_refused(&s, WN_CONFLICT, "trained with the tokenizer");
+            continue;
+        }
+        side_car_write(side_car, &s);
+        WN_ASSERT_OK(wn_dms_heads_open(&h, model, side_car, err));
+        wn_dms_heads_close(h);
+    }
+    wn_tokenizer_close(model->tokenizer);
+    model->tokenizer = NULL; /* weights alone: there is nothing to compare with */
+    WN_ASSERT_OK(wn_dms_heads_open(&h, model, side_car, err));
+    wn_dms_heads_close(h);
+}
+
 static void test_malformed(void **state)
 {
     (void)state;
@@ -386,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_side_car),
         cmocka_unit_test(test_dial),
         cmocka_unit_test(test_wrong_model),
+        cmocka_unit_test(test_wrong_tokenizer),
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_wrong_shapes),
         cmocka_unit_test(test_min_window_serves_smaller_points),
