@@ -172,7 +172,7 @@ static int run(wn_cli *cli, wn_error *err)
 const wn_command wn_cli_eval = {
     .name = "eval",
     .usage = "winnow eval {retrieval --beir DIR | qa --qa DIR | kld --text FILE | greedy --text "
-             "FILE | kv --heads FILE --text FILE...}",
+             "FILE | kv [--heads FILE] --text FILE...}",
     .summary = "measure search, answers and the engine's accuracy",
     .help =
         "`retrieval` scores keyword search, vector search and their fusion as trec_eval does "
@@ -182,7 +182,8 @@ const wn_command wn_cli_eval = {
         "the usual products and with f32 products (--exact)\nof the same weights and compares "
         "the next token's distributions in the second half of each window;\n`greedy` compares "
         "the texts that both write after prompts from it. `kv` reads texts with all keys and with "
-        "those that eviction heads leave, at all operating points of the side-car, and compares "
+        "those that eviction heads leave (the model's own, or a side-car's at all its operating "
+        "points), and compares "
         "the same way;\n--baselines sets other rules with as many keys beside them.\n\n"
         "--json prints one object with a `rows` array. retrieval: leg, ndcg_10, recall_100, "
         "mrr_10, map,\nms_per_query, queries. qa: passages (retrieved or gold), questions, "

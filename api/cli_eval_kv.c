@@ -34,11 +34,13 @@ static void set_cases(kv_run *r)
     for (size_t i = 0; i < r->n_cases; i++) {
         const size_t kind = i % r->per_point;
         const wn_dms_point *p = &h->points[i / r->per_point];
-        r->cases[i] = (wn_kv_case){
-            .name = wn_evict_kind_name((wn_evict_kind)kind),
-            .window = p->window,
-            .mark = p->ratio,
-            .rule = {.kind = (wn_evict_kind)kind, .weight = h->weight, .bias = h->bias}};
+        r->cases[i] = (wn_kv_case){.name = wn_evict_kind_name((wn_evict_kind)kind),
+                                   .window = p->window,
+                                   .mark = p->ratio,
+                                   .rule = {.kind = (wn_evict_kind)kind,
+                                            .weight = h->weight, /* NULL when borrowed */
+                                            .bias = h->bias,
+                                            .decision_shift = h->decision_shift}};
         if (kind == WN_EVICT_HEADS)
             r->cases[i].rule.offset = p->bias;
     }
@@ -155,8 +157,9 @@ static wn_status open_run(kv_run *r, wn_cli *cli, const char *heads, wn_error *e
     WN_TRY(wn_cli_service(cli, &service, err));
     WN_TRY(wn_service_generator(service, &r->model, err));
     WN_TRY(wn_dms_heads_open(&r->heads, r->model, heads, err));
-    if (!r->heads || r->heads->kind != WN_DMS_LINEAR)
-        return wn_error_set(err, WN_UNSUPPORTED, "eval kv: %s has no linear heads", heads);
+    if (!r->heads)
+        return wn_error_set(err, WN_INVALID, "eval kv needs --heads FILE: %s carries no heads",
+                            wn_model_name(r->model));
     const size_t n_ctx = wn_model_config_of(r->model)->n_ctx;
     while (r->lengths.n > 0 && r->lengths.at[r->lengths.n - 1] > n_ctx)
         r->lengths.n--;
@@ -180,7 +183,8 @@ static wn_status open_run(kv_run *r, wn_cli *cli, const char *heads, wn_error *e
     const wn_kv_eval_options o = {.model = r->model,
                                   .compute = wn_service_compute(service),
                                   .kv_format = wn_service_kv_format(service),
-                                  .n_max = r->n_max};
+                                  .n_max = r->n_max,
+                                  .borrowed = r->heads->kind == WN_DMS_BORROWED ? r->heads : NULL};
     return wn_kv_eval_open(&r->eval, &o, err);
 }
 
@@ -200,8 +204,8 @@ wn_status wn_cli_eval_kv(wn_cli *cli, wn_error *err)
     kv_run r = {0};
     const char *first = wn_options_str(cli->options, "text");
     const char *heads = wn_options_str(cli->options, "heads");
-    if (!first || !heads)
-        return wn_error_set(err, WN_INVALID, "eval kv needs --heads FILE and --text FILE...");
+    if (!first)
+        return wn_error_set(err, WN_INVALID, "eval kv needs --text FILE...");
     wn_status status = open_run(&r, cli, heads, err);
     r.n_steps = (uint64_t)cli->argc * r.n_cases; /* argv[0] is the verb */
     if (status == WN_OK)

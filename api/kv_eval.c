@@ -59,7 +59,8 @@ wn_status wn_kv_eval_open(wn_kv_eval **out, const wn_kv_eval_options *options, w
     e->layout = wn_kv_layout_of(e->o.kv_format, e->g->head_dim);
     e->n_lists = e->g->n_layers * e->g->n_kv_heads;
     e->n_words = (options->n_max + 63) / 64;
-    const wn_text_pass_options po = {.n_max = options->n_max, .kv_format = e->o.kv_format};
+    const wn_text_pass_options po = {
+        .n_max = options->n_max, .kv_format = e->o.kv_format, .borrowed = options->borrowed};
     wn_status status = wn_text_pass_open(&e->dense, options->model, options->compute, &po, err);
     if (status == WN_OK)
         status = wn_text_pass_open(&e->thin, options->model, options->compute, &po, err);

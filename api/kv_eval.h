@@ -21,7 +21,8 @@ typedef struct wn_kv_eval_options {
     const wn_model *model;
     wn_compute *compute;
     wn_kv_format kv_format;
-    size_t n_max; /* tokens of a text at most */
+    size_t n_max;                 /* tokens of a text at most */
+    const wn_dms_heads *borrowed; /* of the model, where it has such (text_pass.h) */
 } wn_kv_eval_options;
 
 /* Of the first n tokens. */

@@ -70,10 +70,26 @@ static wn_status check_options(const wn_retrofit *r, wn_error *err)
     return WN_OK;
 }
 
+/* Heads in the model's own q are part of its weights: what attention reads there would have to be
+ * cleared, and a side-car would take their place. */
+static wn_status refuse_own_heads(const wn_model *m, wn_error *err)
+{
+    wn_dms_heads *own = NULL;
+    WN_TRY(wn_dms_heads_open(&own, m, NULL, err));
+    if (!own)
+        return WN_OK;
+    wn_dms_heads_close(own);
+    return wn_error_set(err, WN_UNSUPPORTED,
+                        "retrofit: %s has eviction heads already, in its query projection; "
+                        "`winnow eval kv` measures them",
+                        wn_model_name(m));
+}
+
 wn_status wn_retrofit_open(wn_retrofit **out, const wn_model *m, wn_compute *c,
                            const wn_retrofit_options *options, wn_error *err)
 {
     const wn_model_config *g = wn_model_config_of(m);
+    WN_TRY(refuse_own_heads(m, err));
     wn_retrofit *r = wn_alloc(1, sizeof *r);
     if (!r)
         return wn_error_set(err, WN_NO_MEMORY, "retrofit: out of memory");

@@ -1,7 +1,9 @@
 #include "generate/evict_rule.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "generate/model_internal.h"
@@ -19,6 +21,11 @@ wn_status wn_evict_logits(const wn_evict_rule *r, const wn_model *m, wn_compute 
 {
     const size_t d = m->config.d_model, n_heads = m->config.n_kv_heads;
     wn_matrix *w = NULL;
+    if (!r->weight) {
+        assert(y->own);
+        memcpy(out, y->own, y->n * n_heads * sizeof *out);
+        return WN_OK;
+    }
     const wn_tensor t = {.name = "eviction heads",
                          .dtype = WN_DTYPE_F32,
                          .n_dims = 2,
@@ -45,9 +52,9 @@ static wn_status by_heads(const wn_evict_rule *r, const wn_model *m, wn_compute 
     if (!logits)
         return wn_error_set(err, WN_NO_MEMORY, "eviction heads: out of memory");
     wn_status status = wn_evict_logits(r, m, c, y, logits, err);
-    for (size_t i = 0; status == WN_OK && i < y->n * n_heads; i++)
+    for (size_t i = r->decision_shift * n_heads; status == WN_OK && i < y->n * n_heads; i++)
         if (logits[i] + r->offset > 0)
-            evict(y, i % n_heads, i / n_heads);
+            evict(y, i % n_heads, i / n_heads - r->decision_shift);
     free(logits);
     return status;
 }

@@ -12,7 +12,7 @@
 #include "generate/text_pass.h"
 
 typedef enum wn_evict_kind {
-    WN_EVICT_HEADS,    /* logit + offset > 0 */
+    WN_EVICT_HEADS,    /* logit + offset > 0; the heads are linear, or the model's own */
     WN_EVICT_WINDOW,   /* all but the first 4 tokens */
     WN_EVICT_RANDOM,   /* all but a share `keep` of each head's, and the first 4 */
     WN_EVICT_KEY_NORM, /* all but the share `keep` with the smallest keys, of each head */
@@ -23,7 +23,9 @@ const char *wn_evict_kind_name(wn_evict_kind kind); /* "low key norm" */
 
 typedef struct wn_evict_rule {
     wn_evict_kind kind;
-    const float *weight, *bias; /* HEADS: [n_layers][n_kv_heads][d_model], [n_layers][n_kv_heads] */
+    const float *weight, *bias; /* HEADS: [n_layers][n_kv_heads][d_model], [n_layers][n_kv_heads];
+                                   NULL: borrowed ones, which the pass knows (text_pass.h) */
+    size_t decision_shift;      /* HEADS: the logit of token t is about token t - this */
     float offset;               /* HEADS, ORACLE */
     double keep;                /* RANDOM, KEY_NORM */
     const float *loss;          /* ORACLE: [n_layers][loss_n][n_kv_heads] (key_loss.h) */
@@ -33,7 +35,7 @@ typedef struct wn_evict_rule {
 /* Sets bits of layer->evicted. Scratch is allocated; WN_NO_MEMORY then leaves them as they are. */
 wn_status wn_evict_rule_decide(const wn_evict_rule *r, const wn_model *m, wn_compute *c,
                                const wn_text_layer *layer, wn_error *err);
-/* Logits of the heads of one layer: out [n][n_kv_heads]. */
+/* Logits of the heads of one layer, without the offset: out [n][n_kv_heads]. */
 wn_status wn_evict_logits(const wn_evict_rule *r, const wn_model *m, wn_compute *c,
                           const wn_text_layer *layer, float *out, wn_error *err);
 

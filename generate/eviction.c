@@ -1,6 +1,7 @@
 /* Which keys stay: eviction heads (dms_heads.h), or a fixed pattern for measurements. Decisions
  * come from the token's own state, before attention; they are sums in one fixed order of plain C,
  * so that they depend neither on how a text is cut nor on the machine's threads. */
+#include "generate/dms_internal.h"
 #include "generate/session_internal.h"
 
 #define LANES 16
@@ -33,8 +34,7 @@ static bool linear(const wn_session *s, size_t layer, size_t row, size_t head)
 static float *channel(const wn_session *s, size_t row, size_t head)
 {
     const wn_model_config *c = &s->model->config;
-    const size_t group = c->n_heads / c->n_kv_heads;
-    return s->q + (row * c->n_heads + head * group + 1) * c->head_dim - 1;
+    return s->q + row * c->n_heads * c->head_dim + wn_dms_channel(c, head);
 }
 
 static bool borrowed(const wn_session *s, size_t row, size_t head)

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "generate/dms_internal.h"
 #include "generate/model_internal.h"
 
 struct wn_text_pass {
     const wn_model *model;
     wn_compute *compute;
     wn_kv_layout layout;
+    const wn_dms_heads *borrowed; /* NULL: none */
     size_t n_max, chunk;   /* chunk: rows of the feed-forward part and of attention at once */
     size_t n_words;        /* pages of n_max tokens, of one KV head */
     float *x, *h;          /* [n_max][d_model] */
@@ -20,6 +22,7 @@ struct wn_text_pass {
     float *inner;          /* [chunk][2 d_ff] */
     float *angles;         /* [n_max][head_dim] */
     float *normed;         /* [chunk][d_model] */
+    float *own;            /* [n_max][n_kv_heads]; NULL without borrowed heads */
     uint8_t *pages;        /* [n_kv_heads][n_words] of one layer */
     const uint8_t **lists; /* into pages */
     wn_kv_head *heads;     /* [n_kv_heads] */
@@ -42,7 +45,8 @@ static wn_status carve_all(wn_text_pass *p, wn_error *err)
     bool ok = carve(&p->x, n, c->d_model) && carve(&p->h, n, c->d_model) &&
               carve(&p->q, n, q_dim) && carve(&p->attended, n, q_dim) && carve(&p->k, n, kv_dim) &&
               carve(&p->v, n, kv_dim) && carve(&p->inner, p->chunk, 2 * c->d_ff) &&
-              carve(&p->angles, n, c->head_dim) && carve(&p->normed, p->chunk, c->d_model);
+              carve(&p->angles, n, c->head_dim) && carve(&p->normed, p->chunk, c->d_model) &&
+              (!p->borrowed || carve(&p->own, n, c->n_kv_heads));
     p->n_words = (n + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
     ok = ok && wn_size_mul(c->n_kv_heads, p->n_words, &n_pages) &&
          wn_size_mul(n_pages, p->layout.page_bytes, &bytes);
@@ -66,8 +70,12 @@ wn_status wn_text_pass_open(wn_text_pass **out, const wn_model *m, wn_compute *c
     wn_text_pass *p = wn_alloc(1, sizeof *p);
     if (!p)
         return wn_error_set(err, WN_NO_MEMORY, "text pass: out of memory");
-    *p = (wn_text_pass){
-        .model = m, .compute = c, .n_max = options->n_max, .chunk = wn_compute_chunk(c)};
+    assert(!options->borrowed || options->borrowed->kind == WN_DMS_BORROWED);
+    *p = (wn_text_pass){.model = m,
+                        .compute = c,
+                        .borrowed = options->borrowed,
+                        .n_max = options->n_max,
+                        .chunk = wn_compute_chunk(c)};
     p->layout = wn_kv_layout_of(wn_compute_kv_format(c, options->kv_format), m->config.head_dim);
     wn_status status = carve_all(p, err);
     if (status != WN_OK) {
@@ -83,7 +91,7 @@ void wn_text_pass_close(wn_text_pass *p)
     if (!p)
         return;
     float *const floats[] = {p->x, p->h,     p->q,      p->attended, p->k,
-                             p->v, p->inner, p->angles, p->normed};
+                             p->v, p->inner, p->angles, p->normed,   p->own};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         free(floats[i]);
     free(p->pages);
@@ -91,6 +99,26 @@ void wn_text_pass_close(wn_text_pass *p)
     free(p->evicted);
     free(p->heads);
     free(p);
+}
+
+/* Logits of the borrowed heads from q before RoPE. */
+static void read_channels(wn_text_pass *p, size_t n)
+{
+    const wn_model_config *c = &p->model->config;
+    for (size_t t = 0; t < n; t++)
+        for (size_t h = 0; h < c->n_kv_heads; h++) {
+            const float q = p->q[t * c->n_heads * c->head_dim + wn_dms_channel(c, h)];
+            p->own[t * c->n_kv_heads + h] =
+                p->borrowed->alpha_scale * q - p->borrowed->alpha_offset;
+        }
+}
+
+static void clear_channels(wn_text_pass *p, size_t n)
+{
+    const wn_model_config *c = &p->model->config;
+    for (size_t t = 0; t < n; t++)
+        for (size_t h = 0; h < c->n_kv_heads; h++)
+            p->q[t * c->n_heads * c->head_dim + wn_dms_channel(c, h)] = 0;
 }
 
 static void project_inputs(wn_text_pass *p, const wn_layer *y, size_t n)
@@ -103,7 +131,13 @@ static void project_inputs(wn_text_pass *p, const wn_layer *y, size_t n)
                               {y->k, y->k_bias, p->k, false},
                               {y->v, y->v_bias, p->v, false}};
     wn_matmul_many(p->compute, qkv, 3, p->h, n);
+    if (p->borrowed)
+        read_channels(p, n);
+    if (p->borrowed && !p->borrowed->zero_after_rope)
+        clear_channels(p, n);
     wn_rope(p->compute, p->q, n, q_dim, c->n_heads, c->head_dim, p->angles, c->rope_order);
+    if (p->borrowed && p->borrowed->zero_after_rope)
+        clear_channels(p, n);
     wn_rope(p->compute, p->k, n, kv_dim, c->n_kv_heads, c->head_dim, p->angles, c->rope_order);
 }
 
@@ -174,6 +208,7 @@ static void run_layer(wn_text_pass *p, size_t layer, size_t n, const wn_text_pas
                        .q = p->q,
                        .k = p->k,
                        .v = p->v,
+                       .own = p->own,
                        .evicted = p->evicted,
                        .n_words = p->n_words};
     project_inputs(p, y, n);

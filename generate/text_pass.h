@@ -14,13 +14,16 @@
 #ifndef WN_GENERATE_TEXT_PASS_H
 #define WN_GENERATE_TEXT_PASS_H
 
-#include "generate/model.h"
+#include "generate/dms_heads.h"
 
 typedef struct wn_text_pass wn_text_pass;
 
 typedef struct wn_text_pass_options {
     size_t n_max; /* tokens of a text at most; within the model's context */
     wn_kv_format kv_format;
+    const wn_dms_heads *borrowed; /* heads in the model's own q, which attention must not see there:
+                                     the pass clears their channel, whoever decides; borrowed from
+                                     the caller as well; NULL: none */
 } wn_text_pass_options;
 
 /* One layer of a text of n tokens: f32 rows. */
@@ -31,6 +34,7 @@ typedef struct wn_text_layer {
     const float *q;        /* [n][n_heads * head_dim], after RoPE */
     const float *k, *v;    /* [n][n_kv_heads * head_dim], K after RoPE, both before rounding */
     const float *attended; /* [n][n_heads * head_dim]; NULL in decide */
+    const float *own;      /* [n][n_kv_heads]: logits of borrowed heads; NULL: there are none */
     uint64_t *evicted;     /* [n_kv_heads][n_words]: bit of token t = t % 64 of word t / 64; zero */
     size_t n_words;
 } wn_text_layer;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `winnow retrofit` on a small model and little text, interrupted and resumed, and `winnow eval kv` on its heads.
+# `winnow retrofit` on a small model and little text, interrupted and resumed, and `winnow eval kv` on its heads and on
+# those of a checkpoint.
 set -euo pipefail
 winnow=$1 source=$2
 work=$(mktemp -d)
@@ -68,6 +69,15 @@ holds "$work/json" '(lambda k: k["oracle"] < k["heads"] < min(k["random"], k["lo
 holds "$work/json" 'len(r["rows"]) >= 3 and all(x["ratio"] > 1.4 and x["kld_mean"] < 0.05 * (x["ratio"] - 1)
     for x in r["rows"])'
 
+# Heads in a checkpoint's own q: measured like others; nothing is trained over them.
+mkdir "$work/dms"
+ln -s "$models/$needed" "$work/dms/own.gguf"
+echo '{"window_size": 64, "alpha_scale": 1, "alpha_offset": 0, "decision_shift": 1}' >"$work/dms/dms_metadata.json"
+"$winnow" eval kv --model "$work/dms/own.gguf" --lengths 256,512 --text "$work/text/a.txt" --baselines --no-copy --json \
+    --quiet >"$work/json" || fail "eval kv, borrowed heads"
+holds "$work/json" 'len(r["rows"]) == 10 and all(x["window"] == 64 or x["keys"] == "window only" for x in r["rows"])
+    and all(1.05 < x["ratio"] < 8 and 0 < x["kld_mean"] for x in r["rows"] if x["keys"] == "heads")'
+
 # refused PATTERN COMMAND ARGUMENT...
 refused() {
     local pattern=$1
@@ -81,6 +91,7 @@ refused 'too short for a window' retrofit "${small[@]}" --out "$again" --window 
 refused 'leaves no 20x' retrofit "${small[@]}" --out "$again" --marks 20
 refused 'do not fit into' retrofit "${small[@]}" --out "$again" --text-tokens 5000
 refused 'no such file\|No such file\|not found' retrofit smollm2-135m --text /nowhere --out "$again"
+refused 'has eviction heads already' retrofit "$work/dms/own.gguf" "${small[@]:1}" --out "$again"
 refused 'needs --heads' eval kv --small --text "$work/text/a.txt"
 refused 'lengths "1,x"' eval kv --small --heads "$heads" --text "$work/text/a.txt" --lengths 1,x
 refused 'less than every length' eval kv --small --heads "$heads" --text "$source/generate/README.md" --lengths 8000
