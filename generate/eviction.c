@@ -1,6 +1,8 @@
 /* Which keys stay: eviction heads (dms_heads.h), or a fixed pattern for measurements. Decisions
  * come from the token's own state, before attention; they are sums in one fixed order of plain C,
  * so that they depend neither on how a text is cut nor on the machine's threads. */
+#include <string.h>
+
 #include "generate/dms_internal.h"
 #include "generate/session_internal.h"
 
@@ -73,6 +75,14 @@ static void decide_rows(void *ctx, size_t unit, size_t worker)
                                               : borrowed(s, row, h);
 }
 
+static bool must_stay(const wn_session *s, size_t position)
+{
+    for (size_t i = 0; i < s->n_keep; i++)
+        if (position >= s->keep[i].first && position - s->keep[i].first < s->keep[i].n)
+            return true;
+    return false;
+}
+
 void wn_session_decide(wn_session *s, size_t layer, size_t n)
 {
     decisions d = {s, layer, n};
@@ -84,8 +94,11 @@ void wn_session_decide(wn_session *s, size_t layer, size_t n)
         decide_rows(&d, 0, 0);
     else
         wn_thread_pool_run(wn_compute_pool(s->compute), (n + ROWS - 1) / ROWS, decide_rows, &d);
-    wn_kv_store_decide(s->kv, layer, s->length + skip - shift, n - skip,
-                       s->evict + skip * s->model->config.n_kv_heads);
+    const size_t n_heads = s->model->config.n_kv_heads;
+    for (size_t row = skip; s->n_keep && row < n; row++)
+        if (must_stay(s, s->length + row - shift))
+            memset(s->evict + row * n_heads, 0, n_heads);
+    wn_kv_store_decide(s->kv, layer, s->length + skip - shift, n - skip, s->evict + skip * n_heads);
 }
 
 void wn_session_clear_channel(wn_session *s, size_t n)

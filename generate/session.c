@@ -21,6 +21,12 @@ static wn_status check_options(wn_session *s, const wn_session_options *options,
         s->n_chunk = s->n_ctx;
     if (options->heads && options->thin)
         return wn_error_set(err, WN_INVALID, "thin is for sessions without eviction heads");
+    if (options->n_keep > WN_SESSION_MAX_KEEP)
+        return wn_error_set(err, WN_INVALID, "%zu ranges of tokens to keep: %d at most",
+                            options->n_keep, WN_SESSION_MAX_KEEP);
+    if (options->n_keep)
+        memcpy(s->keep, options->keep, options->n_keep * sizeof *s->keep);
+    s->n_keep = options->n_keep;
     s->heads = options->heads;
     s->thin = options->thin;
     if (s->heads)
@@ -107,6 +113,8 @@ wn_status wn_session_fork(wn_session **out, const wn_session *from, wn_error *er
     s->n_chunk = from->n_chunk;
     s->heads = from->heads;
     s->point = from->point;
+    memcpy(s->keep, from->keep, sizeof s->keep);
+    s->n_keep = from->n_keep;
     s->thin = from->thin;
     s->length = from->length;
     s->n_read = from->n_read;

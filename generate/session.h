@@ -19,12 +19,21 @@
 
 typedef struct wn_session wn_session;
 
+typedef struct wn_token_range {
+    size_t first, n; /* positions first .. first + n - 1 */
+} wn_token_range;
+
+#define WN_SESSION_MAX_KEEP 4
+
 typedef struct wn_session_options {
     size_t n_ctx;   /* capacity in tokens; 0 = the model's */
     size_t n_chunk; /* prefill chunk in tokens; 0 = wn_compute_chunk */
     wn_kv_format kv_format;
-    const wn_dms_heads *heads; /* of this model; borrowed; NULL: dense, no key is ever dropped */
-    const wn_dms_point *point; /* copied; NULL: the heads' first */
+    const wn_dms_heads *heads;  /* of this model; borrowed; NULL: dense, no key is ever dropped */
+    const wn_dms_point *point;  /* copied; NULL: the heads' first */
+    const wn_token_range *keep; /* [n_keep <= WN_SESSION_MAX_KEEP] whose tokens stay, whatever the
+                                   heads say: instructions, the first few tokens; copied */
+    size_t n_keep;
     wn_kv_pool *pool; /* of wn_session_pool_open, for sessions that share a limit and pages;
                          NULL: one of its own that n_ctx tokens fit into */
     size_t thin; /* for measurements, without heads: 0 = keep all keys; n = every KV head keeps the

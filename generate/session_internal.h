@@ -17,6 +17,8 @@ struct wn_session {
     wn_kv_store *kv; /* K after RoPE */
     const wn_dms_heads *heads;
     wn_dms_point point; /* window 0: dense */
+    wn_token_range keep[WN_SESSION_MAX_KEEP];
+    size_t n_keep;
     size_t thin;
     uint8_t *evict; /* [n_chunk][n_kv_heads] one layer's decisions */
     /* Scratch, f32 row-major with n_chunk rows: */

@@ -17,10 +17,10 @@ static const uint64_t MAGIC = 0x31564b776f6e6e69; /* "innowKV1" */
 static wn_status kind_of(const wn_session *s, uint8_t digest[WN_SHA256_BYTES], wn_error *err)
 {
     const wn_model_config *c = &s->model->config;
-    char text[512], heads[WN_SHA256_HEX] = "none";
+    char text[1024], heads[WN_SHA256_HEX] = "none";
     if (s->heads)
         wn_hex(s->heads->fingerprint, sizeof s->heads->fingerprint, heads);
-    const int len = snprintf(
+    int len = snprintf(
         text, sizeof text,
         "%s layers=%zu d=%zu heads=%zu kv_heads=%zu head_dim=%zu ff=%zu vocab=%zu weights=%zu "
         "isa=%s exact=%d chunk=%zu format=%d dms=%s window=%zu bias=%a thin=%zu",
@@ -28,6 +28,9 @@ static wn_status kind_of(const wn_session *s, uint8_t digest[WN_SHA256_BYTES], w
         c->n_vocab, wn_model_weight_bytes(s->model), wn_compute_isa(s->compute),
         wn_compute_kv_format(s->compute, WN_KV_AUTO) == WN_KV_F32, s->n_chunk,
         (int)wn_kv_store_format(s->kv), heads, s->point.window, (double)s->point.bias, s->thin);
+    for (size_t i = 0; i < s->n_keep; i++)
+        len += snprintf(text + len, sizeof text - (size_t)len, " keep=%zu+%zu", s->keep[i].first,
+                        s->keep[i].n);
     return wn_sha256_of(text, (size_t)len, digest, err);
 }
 

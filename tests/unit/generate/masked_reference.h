@@ -5,12 +5,14 @@
 
 #include <math.h>
 
-#include "generate/dms_heads.h"
+#include "generate/session.h"
 #include "tests/unit/generate/tiny_model.h"
 
 enum { REF_Q = TINY_HEADS * TINY_HEAD, REF_KV = TINY_KV * TINY_HEAD };
 
 typedef struct masked_reference {
+    const wn_token_range *keep; /* the caller's; as of a session */
+    size_t n_keep;
     size_t n;
     double x[TINY_CTX][TINY_D], h[TINY_CTX][TINY_D];
     double q[TINY_CTX][REF_Q], k[TINY_CTX][REF_KV], v[TINY_CTX][REF_KV], o[TINY_CTX][REF_Q];
@@ -85,6 +87,14 @@ static inline void ref_clear(masked_reference *r)
             *ref_channel(r, t, h) = 0;
 }
 
+static inline bool ref_stays(const masked_reference *r, size_t t)
+{
+    for (size_t i = 0; i < r->n_keep; i++)
+        if (t >= r->keep[i].first && t < r->keep[i].first + r->keep[i].n)
+            return true;
+    return false;
+}
+
 static inline void ref_decide(masked_reference *r, const wn_dms_heads *d, const wn_dms_point *p,
                               size_t layer)
 {
@@ -101,7 +111,8 @@ static inline void ref_decide(masked_reference *r, const wn_dms_heads *d, const 
             }
             r->margin = fmin(r->margin, fabs(z));
             if (t >= d->decision_shift)
-                r->evict[layer][h][t - d->decision_shift] = z > 0;
+                r->evict[layer][h][t - d->decision_shift] =
+                    z > 0 && !ref_stays(r, t - d->decision_shift);
         }
 }
 
@@ -174,9 +185,9 @@ static inline void ref_ffn(masked_reference *r, size_t layer)
 static inline void masked_reference_run(masked_reference *r, const wn_dms_heads *d,
                                         const wn_dms_point *p, const int32_t *ids, size_t n)
 {
-    memset(r, 0, sizeof *r);
-    r->n = n;
-    r->margin = INFINITY;
+    const masked_reference empty = {
+        .keep = r->keep, .n_keep = r->n_keep, .n = n, .margin = INFINITY};
+    *r = empty;
     for (size_t t = 0; t < n; t++)
         for (size_t i = 0; i < TINY_D; i++)
             r->x[t][i] = (double)ref_weight(SIZE_MAX, "embed_tokens")[(size_t)ids[t] * TINY_D + i];

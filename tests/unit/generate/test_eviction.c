@@ -120,6 +120,46 @@ static void test_points(void **state)
         WN_INVALID);
 }
 
+/* Ranges that stay: the definition's numbers again, in one go and in two; and a snapshot's kind. */
+static void test_kept_ranges(void **state)
+{
+    (void)state;
+    static masked_reference r, without;
+    static const wn_token_range keep[] = {{0, 9}, {40, 30}, {150, 1000}, {7, 0}, {3, 3}};
+    wn_dms_point point = {.window = 16};
+    for (size_t shift = 0; shift < 2; shift++) {
+        wn_session *s = NULL, *other = NULL;
+        const wn_dms_heads h = linear_heads(&point, shift);
+        wn_session_options o = {.n_chunk = 32, .heads = &h, .keep = keep, .n_keep = 4};
+        r.keep = keep;
+        r.n_keep = 4;
+        masked_reference_run(&r, &h, &point, ids, TINY_CTX);
+        masked_reference_run(&without, &h, &point, ids, TINY_CTX);
+        WN_ASSERT_OK(wn_session_open(&s, model, compute, &o, err));
+        append(s, ids, 50);
+        append(s, ids + 50, TINY_CTX - 50);
+        assert_true(distance(r.logits, wn_session_logits(s)) < 1e-4);
+        assert_true(distance(without.logits, wn_session_logits(s)) > 0.01);
+        for (size_t i = 0; i < N_HEADS; i++)
+            for (size_t t = 0; t < TINY_CTX - 16; t++)
+                assert_int_equal(wn_session_has(s, i / TINY_KV, i % TINY_KV, t),
+                                 !r.evict[i / TINY_KV][i % TINY_KV][t]);
+        wn_strbuf bytes = {0};
+        WN_ASSERT_OK(wn_session_snapshot(s, &bytes, err));
+        o.n_keep = 3;
+        WN_ASSERT_OK(wn_session_open(&other, model, compute, &o, err));
+        assert_int_equal(wn_session_restore(other, bytes.data, bytes.len, NULL), WN_CONFLICT);
+        wn_session_close(other);
+        WN_ASSERT_OK(wn_session_fork(&other, s, err));
+        WN_ASSERT_OK(wn_session_restore(other, bytes.data, bytes.len, err));
+        wn_strbuf_free(&bytes);
+        wn_session_close(other);
+        wn_session_close(s);
+        o.n_keep = sizeof keep / sizeof *keep;
+        assert_int_equal(wn_session_open(&s, model, compute, &o, NULL), WN_INVALID);
+    }
+}
+
 /* What is reported is what the definition says is left, and what memory says. */
 static void test_report(void **state)
 {
@@ -170,9 +210,8 @@ static void test_report(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definition),
-        cmocka_unit_test(test_cuts_do_not_matter),
-        cmocka_unit_test(test_points),
+        cmocka_unit_test(test_definition), cmocka_unit_test(test_cuts_do_not_matter),
+        cmocka_unit_test(test_points),     cmocka_unit_test(test_kept_ranges),
         cmocka_unit_test(test_report),
     };
     return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);
