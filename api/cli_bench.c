@@ -16,6 +16,8 @@ static const wn_option options[] = {
      "prefill: prompt lengths [512]; embed: tokens of a passage [256]"},
     {"depth", WN_OPT_STR, "0", 0, 0, "N,...", "decode: tokens that the session holds already"},
     {"generate", WN_OPT_INT, "64", 1, 100000, "N", "decode: tokens appended one by one"},
+    {"batch", WN_OPT_INT, "1", 1, WN_SESSIONS_MAX, "N",
+     "decode: sessions that take a token each in one step; their rates are added up"},
     {"passages", WN_OPT_INT, "64", 1, 100000, "N", "embed: passages in one call"},
     {"repeat", WN_OPT_INT, "5", 1, WN_SPEED_MAX_REPEATS, "N", "runs of each; the median counts"},
     {"thin", WN_OPT_INT, "0", 0, 1000, "N",
@@ -119,6 +121,8 @@ static json_t *json_row(const setting *s, const bench_verb *verb, const wn_speed
                             json_string(wn_kv_format_name(wn_service_kv_format(b->service))));
         json_object_set_new(row, "thin", json_integer((json_int_t)b->thin));
     }
+    if (verb->measure == measure_decode)
+        json_object_set_new(row, "batch", json_integer((json_int_t)b->n_sessions));
     return row;
 }
 
@@ -156,6 +160,7 @@ static wn_status bench(wn_cli *cli, const bench_verb *verb, wn_error *err)
     WN_TRY_OUT(parse_sizes(list ? list : verb->fallback, verb->list,
                            verb->measure == measure_decode ? 0 : 1, sizes, &n, err));
     b.thin = (size_t)wn_options_int(cli->options, "thin");
+    b.n_sessions = (size_t)wn_options_int(cli->options, "batch");
     if (path)
         WN_TRY_OUT(wn_fs_read(&text, path, MAX_TEXT_BYTES, err));
     if (path)
@@ -191,14 +196,17 @@ const wn_command wn_cli_bench = {
     .summary = "measure the engine's speed on this machine",
     .help =
         "`prefill` reads prompts into an empty session, `decode` appends tokens one by one to a "
-        "session that\nholds --depth tokens, `embed` embeds passages. Loading is not part of "
-        "it. Run nothing else\nmeanwhile.\n\n"
+        "session that\nholds --depth tokens (to --batch such sessions in each step), `embed` "
+        "embeds "
+        "passages. Loading is not\npart of it. Run nothing else meanwhile.\n\n"
         "--json prints one object with a `rows` array, one row a size: bench, tokens "
         "(prefill, embed) or\ndepth (decode), unit (tokens/s or passages/s), median, min, max, "
         "repeats, model, weights (the type\nthat most bytes of the file have), isa, exact, "
-        "threads, machine, version; prefill and decode also kv_format, thin.\n\nexamples:\n"
+        "threads, machine, version; prefill and decode also kv_format, thin; decode also batch "
+        "(sessions, whose\nrates are added up).\n\nexamples:\n"
         "  winnow bench prefill --tokens 512,4096\n"
         "  winnow bench decode --depth 0,4096 --generate 64 --model my.gguf --json\n"
+        "  winnow bench decode --batch 8\n"
         "  winnow bench embed --tokens 256 --threads 1 --isa avx2",
     .options = options,
     .run = run};

@@ -95,31 +95,49 @@ wn_status wn_speed_prefill(const wn_speed_bench *b, size_t n_tokens, double *rat
     return status;
 }
 
-static wn_status decode_all(wn_session *s, const int32_t *ids, size_t n, wn_error *err)
+/* Sessions that decode together, each on the same ids. */
+typedef struct decode_bench {
+    wn_session *sessions[WN_SESSIONS_MAX];
+    size_t n;
+    int32_t *ids;
+    float *logits; /* [n][n_vocab] */
+} decode_bench;
+
+static wn_status decode_all(const decode_bench *d, const int32_t *ids, size_t n, wn_error *err)
 {
-    for (size_t i = 0; i < n; i++)
-        WN_TRY(wn_session_decode(s, ids[i], err));
+    int32_t next[WN_SESSIONS_MAX];
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < d->n; j++)
+            next[j] = ids[i];
+        if (d->n == 1)
+            WN_TRY(wn_session_decode(d->sessions[0], ids[i], err));
+        else
+            WN_TRY(wn_sessions_decode(d->sessions, d->n, next, d->logits, NULL, err));
+    }
     return WN_OK;
 }
 
-/* Back to `depth` tokens; a session that has evicted keys begins again. */
-static wn_status go_back(wn_session *s, const int32_t *ids, size_t depth, wn_error *err)
+/* To `depth` tokens; a session that has evicted keys begins again. */
+static wn_status go_to(const decode_bench *d, size_t depth, wn_error *err)
 {
-    size_t held = wn_session_truncate(s, depth);
-    return held < depth ? wn_session_append(s, ids + held, depth - held, NULL, NULL, err) : WN_OK;
+    for (size_t i = 0; i < d->n; i++) {
+        size_t held = wn_session_truncate(d->sessions[i], depth);
+        if (held < depth)
+            WN_TRY(wn_session_append(d->sessions[i], d->ids + held, depth - held, NULL, NULL, err));
+    }
+    return WN_OK;
 }
 
-static wn_status decode_runs(const wn_speed_bench *b, wn_session *s, const int32_t *ids,
-                             size_t depth, size_t n, double *rates, wn_error *err)
+static wn_status decode_runs(const wn_speed_bench *b, const decode_bench *d, size_t depth, size_t n,
+                             double *rates, wn_error *err)
 {
-    if (depth > 0)
-        WN_TRY(wn_session_append(s, ids, depth, NULL, NULL, err));
-    WN_TRY(decode_all(s, ids + depth, n < WARM_UP_TOKENS ? n : WARM_UP_TOKENS, err));
+    WN_TRY(go_to(d, depth, err));
+    WN_TRY(decode_all(d, d->ids + depth, n < WARM_UP_TOKENS ? n : WARM_UP_TOKENS, err));
     for (size_t i = 0; i < b->n_repeats; i++) {
-        WN_TRY(go_back(s, ids, depth, err));
+        WN_TRY(go_to(d, depth, err));
         int64_t start = wn_clock_ns();
-        WN_TRY(decode_all(s, ids + depth, n, err));
-        rates[i] = rate(n, start);
+        WN_TRY(decode_all(d, d->ids + depth, n, err));
+        rates[i] = rate(d->n * n, start);
     }
     return WN_OK;
 }
@@ -128,15 +146,20 @@ wn_status wn_speed_decode(const wn_speed_bench *b, size_t depth, size_t n_genera
                           wn_error *err)
 {
     const wn_model *m = NULL;
-    wn_session *s = NULL;
-    int32_t *ids = NULL;
+    decode_bench d = {.n = b->n_sessions};
     WN_TRY(wn_service_generator(b->service, &m, err));
-    WN_TRY(make_ids(b, m, depth + n_generate, &ids, err));
-    wn_status status = open_session(b, m, depth + n_generate, &s, err);
+    wn_status status = make_ids(b, m, depth + n_generate, &d.ids, err);
+    d.logits = wn_alloc(d.n * wn_model_config_of(m)->n_vocab, sizeof *d.logits);
+    if (status == WN_OK && !d.logits)
+        status = out_of_memory(err);
+    for (size_t i = 0; status == WN_OK && i < d.n; i++)
+        status = open_session(b, m, depth + n_generate, &d.sessions[i], err);
     if (status == WN_OK)
-        status = decode_runs(b, s, ids, depth, n_generate, rates, err);
-    wn_session_close(s);
-    free(ids);
+        status = decode_runs(b, &d, depth, n_generate, rates, err);
+    for (size_t i = 0; i < d.n; i++)
+        wn_session_close(d.sessions[i]);
+    free(d.logits);
+    free(d.ids);
     return status;
 }
 

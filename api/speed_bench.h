@@ -16,17 +16,19 @@
 
 typedef struct wn_speed_bench {
     wn_service *service;
-    const char *text; /* what is read, NUL-terminated; NULL: a fixed stream of ids (or of words) */
-    size_t thin;      /* as in wn_session_options */
-    size_t n_repeats; /* 1 .. WN_SPEED_MAX_REPEATS: length of `rates` */
+    const char *text;  /* what is read, NUL-terminated; NULL: a fixed stream of ids (or of words) */
+    size_t thin;       /* as in wn_session_options */
+    size_t n_sessions; /* decode: that take a token each in one step, 1 .. WN_SESSIONS_MAX */
+    size_t n_repeats;  /* 1 .. WN_SPEED_MAX_REPEATS: length of `rates` */
 } wn_speed_bench;
 
 #define WN_SPEED_MAX_REPEATS 100
 
 /* rates[i]: tokens per second of appending n_tokens to an empty session. */
 wn_status wn_speed_prefill(const wn_speed_bench *b, size_t n_tokens, double *rates, wn_error *err);
-/* rates[i]: tokens per second of appending n_generate tokens one by one to `depth` tokens. No token
- * is chosen: the next one of the stream is appended. */
+/* rates[i]: tokens per second, of all sessions together, of appending n_generate tokens to each of
+ * them one by one, behind `depth` tokens. No token is chosen: the next one of the stream is
+ * appended. */
 wn_status wn_speed_decode(const wn_speed_bench *b, size_t depth, size_t n_generate, double *rates,
                           wn_error *err);
 /* rates[i]: passages per second of embedding n_passages passages, each of as many whole words as

@@ -24,24 +24,23 @@ static float dot(const float *a, const float *b, size_t n)
     return lane[0];
 }
 
-static bool linear(const wn_session *s, size_t layer, size_t row, size_t head)
+static bool linear(const wn_session *s, size_t layer, size_t head, const float *h)
 {
     const wn_dms_heads *d = s->heads;
     const size_t at = layer * d->n_kv_heads + head;
-    const float z = dot(d->weight + at * d->d_model, s->h + row * d->d_model, d->d_model);
+    const float z = dot(d->weight + at * d->d_model, h, d->d_model);
     return z + d->bias[at] + s->point.bias > 0;
 }
 
 /* The channel of q that a checkpoint with borrowed heads decides in. */
-static float *channel(const wn_session *s, size_t row, size_t head)
+static float *channel(const wn_session *s, float *q, size_t row, size_t head)
 {
     const wn_model_config *c = &s->model->config;
-    return s->q + row * c->n_heads * c->head_dim + wn_dms_channel(c, head);
+    return q + row * c->n_heads * c->head_dim + wn_dms_channel(c, head);
 }
 
-static bool borrowed(const wn_session *s, size_t row, size_t head)
+static bool borrowed(const wn_session *s, float *q)
 {
-    float *q = channel(s, row, head);
     const float z = s->heads->alpha_scale * *q - s->heads->alpha_offset;
     if (!s->heads->zero_after_rope)
         *q = 0;
@@ -59,20 +58,22 @@ static bool thinned(const wn_session *s, size_t layer, size_t row, size_t head)
 typedef struct decisions {
     wn_session *s;
     size_t layer, n;
+    const float *h;
+    float *q;
 } decisions;
 
 static void decide_rows(void *ctx, size_t unit, size_t worker)
 {
     const decisions *d = ctx;
     wn_session *s = d->s;
-    const size_t n_heads = s->model->config.n_kv_heads;
+    const size_t n_heads = s->model->config.n_kv_heads, d_model = s->model->config.d_model;
     (void)worker;
     for (size_t row = unit * ROWS; row < (unit + 1) * ROWS && row < d->n; row++)
         for (size_t h = 0; h < n_heads; h++)
             s->evict[row * n_heads + h] = !s->heads ? thinned(s, d->layer, row, h)
                                           : s->heads->kind == WN_DMS_LINEAR
-                                              ? linear(s, d->layer, row, h)
-                                              : borrowed(s, row, h);
+                                              ? linear(s, d->layer, h, d->h + row * d_model)
+                                              : borrowed(s, channel(s, d->q, row, h));
 }
 
 static bool must_stay(const wn_session *s, size_t position)
@@ -83,9 +84,9 @@ static bool must_stay(const wn_session *s, size_t position)
     return false;
 }
 
-void wn_session_decide(wn_session *s, size_t layer, size_t n)
+void wn_session_decide(wn_session *s, size_t layer, const float *h, float *q, size_t n)
 {
-    decisions d = {s, layer, n};
+    decisions d = {s, layer, n, h, q};
     const size_t shift = s->heads ? s->heads->decision_shift : 0;
     const size_t skip = s->length < shift ? shift : 0; /* about the token before the first */
     if (!s->point.window)
@@ -101,11 +102,11 @@ void wn_session_decide(wn_session *s, size_t layer, size_t n)
     wn_kv_store_decide(s->kv, layer, s->length + skip - shift, n - skip, s->evict + skip * n_heads);
 }
 
-void wn_session_clear_channel(wn_session *s, size_t n)
+void wn_session_clear_channel(const wn_session *s, float *q, size_t n)
 {
     if (!s->heads || s->heads->kind != WN_DMS_BORROWED || !s->heads->zero_after_rope)
         return;
     for (size_t row = 0; row < n; row++)
         for (size_t h = 0; h < s->model->config.n_kv_heads; h++)
-            *channel(s, row, h) = 0;
+            *channel(s, q, row, h) = 0;
 }

@@ -6,22 +6,48 @@
 
 #include "generate/session_internal.h"
 
-static void attend(wn_session *s, size_t layer, size_t n, bool decode)
+/* Each session's queries meet its own keys. */
+static void attend(const wn_session_rows *r, size_t layer)
 {
+    const wn_session *s = r->sessions[0];
     const wn_model_config *c = &s->model->config;
-    size_t stride = c->n_heads * c->head_dim;
-    wn_attention_args a = {
-        .q = s->q,
-        .m = n,
-        .q_stride = stride,
-        .decode = decode,
-        .n_heads = c->n_heads,
-        .scale = 1.0f / sqrtf((float)c->head_dim),
-        .out = s->attended,
-        .out_stride = stride,
-    };
-    wn_kv_store_view(s->kv, layer, n, &a);
-    wn_attention(s->compute, &a);
+    const size_t stride = c->n_heads * c->head_dim;
+    wn_attention_args args[WN_SESSIONS_MAX];
+    for (size_t i = 0; i < r->n; i++) {
+        args[i] = (wn_attention_args){
+            .q = s->q + i * r->n_each * stride,
+            .m = r->n_each,
+            .q_stride = stride,
+            .decode = r->decode,
+            .n_heads = c->n_heads,
+            .scale = 1.0f / sqrtf((float)c->head_dim),
+            .out = s->attended + i * r->n_each * stride,
+            .out_stride = stride,
+        };
+        wn_kv_store_view(r->sessions[i]->kv, layer, r->n_each, &args[i]);
+    }
+    wn_attention_many(s->compute, args, r->n);
+}
+
+/* Which of the new tokens' keys will go, before their queries and keys are rotated; then both are,
+ * and the keys are stored. */
+static void place_keys(const wn_session_rows *r, size_t layer)
+{
+    wn_session *s = r->sessions[0];
+    const wn_model_config *c = &s->model->config;
+    const size_t q_stride = c->n_heads * c->head_dim, kv_stride = c->n_kv_heads * c->head_dim;
+    const size_t n = r->n_each, n_rows = r->n * n;
+    for (size_t i = 0; i < r->n; i++)
+        wn_session_decide(r->sessions[i], layer, s->h + i * n * c->d_model, s->q + i * n * q_stride,
+                          n);
+    wn_rope(s->compute, s->q, n_rows, q_stride, c->n_heads, c->head_dim, s->angles, c->rope_order);
+    wn_rope(s->compute, s->new_k, n_rows, kv_stride, c->n_kv_heads, c->head_dim, s->angles,
+            c->rope_order);
+    for (size_t i = 0; i < r->n; i++) {
+        const size_t at = i * n * kv_stride;
+        wn_session_clear_channel(r->sessions[i], s->q + i * n * q_stride, n);
+        wn_kv_store_write(r->sessions[i]->kv, s->compute, layer, s->new_k + at, s->new_v + at, n);
+    }
 }
 
 /* Tokens that are read and those that come one by one take different kernels (compute.h). */
@@ -34,25 +60,20 @@ static void multiply(wn_session *s, bool decode, const wn_product *products, siz
         wn_matmul_many(s->compute, products, n_products, x, n);
 }
 
-static void attention_block(wn_session *s, size_t layer, size_t n, bool decode)
+static void attention_block(const wn_session_rows *r, size_t layer)
 {
-    const wn_model *m = s->model;
-    const wn_model_config *c = &m->config;
-    const wn_layer *y = &m->layers[layer];
-    wn_compute *k = s->compute;
-    size_t q_stride = c->n_heads * c->head_dim, kv_stride = c->n_kv_heads * c->head_dim;
-    wn_rmsnorm(k, s->x, y->attn_norm, n, c->d_model, c->norm_eps, s->h);
+    wn_session *s = r->sessions[0];
+    const wn_model_config *c = &s->model->config;
+    const wn_layer *y = &s->model->layers[layer];
+    const size_t n = r->n * r->n_each;
+    wn_rmsnorm(s->compute, s->x, y->attn_norm, n, c->d_model, c->norm_eps, s->h);
     const wn_product qkv[] = {{y->q, y->q_bias, s->q, false},
                               {y->k, y->k_bias, s->new_k, false},
                               {y->v, y->v_bias, s->new_v, false}};
-    multiply(s, decode, qkv, 3, s->h, n);
-    wn_session_decide(s, layer, n);
-    wn_rope(k, s->q, n, q_stride, c->n_heads, c->head_dim, s->angles, c->rope_order);
-    wn_session_clear_channel(s, n);
-    wn_rope(k, s->new_k, n, kv_stride, c->n_kv_heads, c->head_dim, s->angles, c->rope_order);
-    wn_kv_store_write(s->kv, k, layer, s->new_k, s->new_v, n);
-    attend(s, layer, n, decode);
-    multiply(s, decode, &(wn_product){.w = y->o, .y = s->x, .add = true}, 1, s->attended, n);
+    multiply(s, r->decode, qkv, 3, s->h, n);
+    place_keys(r, layer);
+    attend(r, layer);
+    multiply(s, r->decode, &(wn_product){.w = y->o, .y = s->x, .add = true}, 1, s->attended, n);
 }
 
 static void ffn_block(wn_session *s, size_t layer, size_t n, bool decode)
@@ -65,15 +86,22 @@ static void ffn_block(wn_session *s, size_t layer, size_t n, bool decode)
     wn_ffn_add(k, &f, s->h, n, decode, s->inner, s->x);
 }
 
-void wn_session_forward(wn_session *s, size_t n, bool decode)
+void wn_session_forward(const wn_session_rows *r)
 {
+    wn_session *s = r->sessions[0];
     const wn_model *m = s->model;
-    for (size_t r = 0; r < n; r++)
-        wn_matrix_row(m->embed, (size_t)s->ids[s->length + r], s->x + r * m->config.d_model);
-    wn_rope_angles(s->compute, n, m->config.head_dim, s->length, m->inv_freq, s->angles);
+    const size_t n = r->n * r->n_each;
+    for (size_t row = 0; row < n; row++) {
+        const wn_session *own = r->sessions[row / r->n_each];
+        wn_matrix_row(m->embed, (size_t)own->ids[own->length + row % r->n_each],
+                      s->x + row * m->config.d_model);
+    }
+    for (size_t i = 0; i < r->n; i++)
+        wn_rope_angles(s->compute, r->n_each, m->config.head_dim, r->sessions[i]->length,
+                       m->inv_freq, s->angles + i * r->n_each * m->config.head_dim);
     for (size_t layer = 0; layer < m->config.n_layers; layer++) {
-        attention_block(s, layer, n, decode);
-        ffn_block(s, layer, n, decode);
+        attention_block(r, layer);
+        ffn_block(s, layer, n, r->decode);
     }
 }
 

@@ -122,29 +122,56 @@ static void own_page(wn_kv_store *s, uint8_t **page)
     }
 }
 
+static size_t all_pages_needed(const wn_kv_store *s, size_t n, size_t settled)
+{
+    size_t needed = 0;
+    assert(n <= s->o.n_chunk && n <= s->o.n_ctx - s->length && settled <= s->length + n);
+    for (size_t i = 0; i < s->n_lists; i++)
+        needed += pages_needed(s, &s->lists[i], s->length + n, settled_first(s, settled));
+    return needed;
+}
+
 /* Page by page, all lists of it together: what is read one after the other lies far apart then,
  * but memory fills up from one end. */
-wn_status wn_kv_store_extend(wn_kv_store *s, size_t n, size_t settled, wn_error *err)
+static void take_slots(wn_kv_store *s, size_t n)
 {
-    const size_t extended = s->length + n, first = settled_first(s, settled);
-    size_t needed = 0;
-    assert(n <= s->o.n_chunk && n <= s->o.n_ctx - s->length && settled <= extended);
-    for (size_t i = 0; i < s->n_lists; i++)
-        needed += pages_needed(s, &s->lists[i], extended, first);
-    if (needed > wn_kv_pool_n_free(s->pool))
-        return wn_error_set(err, WN_LIMIT,
-                            "no room for %zu more tokens: %zu of %zu KV pages are free, up to %zu "
-                            "are needed",
-                            n, wn_kv_pool_n_free(s->pool),
-                            wn_kv_pool_n_free(s->pool) + wn_kv_pool_n_used(s->pool), needed);
-    s->extended = extended;
-    for (size_t page = s->length / WN_KV_SLOTS; page < kv_page_count(extended); page++)
+    s->extended = s->length + n;
+    for (size_t page = s->length / WN_KV_SLOTS; page < kv_page_count(s->extended); page++)
         for (size_t i = 0; i < s->n_lists; i++) {
             if (s->o.window && !s->lists[i].tail[page])
                 s->lists[i].evicted[page] = 0;
             own_page(s, &s->lists[i].tail[page]);
         }
+}
+
+/* A pool has to have, at once, what all its stores may need until the last of them has advanced. */
+wn_status wn_kv_stores_extend(wn_kv_store *const *stores, size_t n_stores, size_t n,
+                              const size_t *settled, size_t *full, wn_error *err)
+{
+    for (size_t i = 0; i < n_stores; i++) {
+        const wn_kv_pool *pool = stores[i]->pool;
+        const size_t n_free = wn_kv_pool_n_free(pool);
+        size_t needed = 0;
+        for (size_t j = 0; j <= i; j++)
+            if (stores[j]->pool == pool)
+                needed += all_pages_needed(stores[j], n, settled[j]);
+        if (needed <= n_free)
+            continue;
+        *full = i;
+        return wn_error_set(err, WN_LIMIT,
+                            "no room for %zu more tokens: %zu of %zu KV pages are free, up to %zu "
+                            "are needed",
+                            n, n_free, n_free + wn_kv_pool_n_used(pool), needed);
+    }
+    for (size_t i = 0; i < n_stores; i++)
+        take_slots(stores[i], n);
     return WN_OK;
+}
+
+wn_status wn_kv_store_extend(wn_kv_store *s, size_t n, size_t settled, wn_error *err)
+{
+    size_t full = 0;
+    return wn_kv_stores_extend(&s, 1, n, &settled, &full, err);
 }
 
 typedef struct write_run {

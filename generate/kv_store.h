@@ -46,6 +46,10 @@ void wn_kv_store_close(wn_kv_store *s); /* NULL is fine */
 /* Takes slots for n <= n_chunk tokens behind the sequence. WN_LIMIT, and nothing has changed, where
  * the pool has not the pages that these and an advance with this `settled` may need. */
 wn_status wn_kv_store_extend(wn_kv_store *s, size_t n, size_t settled, wn_error *err);
+/* The same for each of several stores, all or none of them; settled [n_stores]. WN_LIMIT: *full is
+ * the first for which its pool has not the pages beside those of the stores before it. */
+wn_status wn_kv_stores_extend(wn_kv_store *const *stores, size_t n_stores, size_t n,
+                              const size_t *settled, size_t *full, wn_error *err);
 /* Rounds and writes K and V of these n tokens, rows [n][n_kv_heads * head_dim]. */
 void wn_kv_store_write(wn_kv_store *s, wn_compute *c, size_t layer, const float *k, const float *v,
                        size_t n);

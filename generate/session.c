@@ -53,18 +53,19 @@ static wn_status open_store(wn_session *s, const wn_session_options *options, wn
 static wn_status carve_scratch(wn_session *s, wn_error *err)
 {
     const wn_model_config *c = wn_model_config_of(s->model);
+    const size_t n_rows = s->n_chunk > WN_SESSIONS_MAX ? s->n_chunk : WN_SESSIONS_MAX;
     const struct {
         float **place;
         size_t rows, cols;
     } table[] = {
-        {&s->x, s->n_chunk, c->d_model},
-        {&s->h, s->n_chunk, c->d_model},
-        {&s->q, s->n_chunk, c->n_heads * c->head_dim},
-        {&s->attended, s->n_chunk, c->n_heads * c->head_dim},
-        {&s->new_k, s->n_chunk, c->n_kv_heads * c->head_dim},
-        {&s->new_v, s->n_chunk, c->n_kv_heads * c->head_dim},
-        {&s->inner, s->n_chunk, 2 * c->d_ff},
-        {&s->angles, s->n_chunk, c->head_dim},
+        {&s->x, n_rows, c->d_model},
+        {&s->h, n_rows, c->d_model},
+        {&s->q, n_rows, c->n_heads * c->head_dim},
+        {&s->attended, n_rows, c->n_heads * c->head_dim},
+        {&s->new_k, n_rows, c->n_kv_heads * c->head_dim},
+        {&s->new_v, n_rows, c->n_kv_heads * c->head_dim},
+        {&s->inner, n_rows, 2 * c->d_ff},
+        {&s->angles, n_rows, c->head_dim},
         {&s->logits, 1, c->n_vocab},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
@@ -143,87 +144,6 @@ void wn_session_close(wn_session *s)
     free(s->ids);
     free(s->evict);
     free(s);
-}
-
-static wn_status check_ids(const wn_session *s, const int32_t *ids, size_t n, wn_error *err)
-{
-    size_t n_vocab = wn_model_config_of(s->model)->n_vocab;
-    if (n == 0)
-        return wn_error_set(err, WN_INVALID, "no tokens to append");
-    if (n > s->n_ctx - s->length)
-        return wn_error_set(err, WN_LIMIT, "%zu tokens do not fit: %zu of %zu are taken", n,
-                            s->length, s->n_ctx);
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= n_vocab)
-            return wn_error_set(err, WN_INVALID, "token %zu has id %d, the vocabulary %zu", i,
-                                ids[i], n_vocab);
-    return WN_OK;
-}
-
-/* Tokens of the next chunk: cut at absolute multiples of n_chunk, so that the cuts of a text do not
- * depend on how it was handed in. */
-static size_t chunk_size(const wn_session *s, size_t n_left)
-{
-    size_t room = s->n_chunk - s->length % s->n_chunk;
-    return n_left < room ? n_left : room;
-}
-
-static wn_status run_chunk(wn_session *s, const int32_t *ids, size_t n, bool decode, wn_error *err)
-{
-    const size_t length = s->length + n;
-    /* Sums over the log and over the tail differ in their last bits, so reading moves keys from one
-     * to the other at the chunks' cuts only, wherever it stops. */
-    const size_t settled = decode ? length : length / s->n_chunk * s->n_chunk;
-    WN_TRY(wn_kv_store_extend(s->kv, n, settled, err));
-    memcpy(s->ids + s->length, ids, n * sizeof *ids);
-    wn_session_forward(s, n, decode);
-    wn_kv_store_advance(s->kv, n, settled);
-    if (!decode && s->n_read == s->length)
-        s->n_read += n;
-    s->length = length;
-    return WN_OK;
-}
-
-wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
-                            void *progress_ctx, wn_error *err)
-{
-    WN_TRY(check_ids(s, ids, n, err));
-    for (size_t done = 0; done < n;) {
-        size_t m = chunk_size(s, n - done);
-        WN_TRY(run_chunk(s, ids + done, m, false, err));
-        done += m;
-        if (done == n) {
-            wn_session_project(s, m - 1, 1, true, s->logits);
-            wn_kv_store_trim(s->kv); /* the last chunk's */
-        }
-        wn_status status = progress ? progress(progress_ctx, done, n) : WN_OK;
-        if (status != WN_OK)
-            return wn_error_set(err, status, "stopped after %zu of %zu tokens", done, n);
-    }
-    return WN_OK;
-}
-
-wn_status wn_session_decode(wn_session *s, int32_t id, wn_error *err)
-{
-    WN_TRY(check_ids(s, &id, 1, err));
-    WN_TRY(run_chunk(s, &id, 1, true, err));
-    wn_session_project(s, 0, 1, true, s->logits);
-    return WN_OK;
-}
-
-wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t n, float *out,
-                                       wn_error *err)
-{
-    size_t n_vocab = wn_model_config_of(s->model)->n_vocab;
-    WN_TRY(check_ids(s, ids, n, err));
-    for (size_t done = 0; done < n;) {
-        size_t m = chunk_size(s, n - done);
-        WN_TRY(run_chunk(s, ids + done, m, false, err));
-        wn_session_project(s, 0, m, false, out + done * n_vocab);
-        done += m;
-    }
-    memcpy(s->logits, out + (n - 1) * n_vocab, n_vocab * sizeof *out);
-    return WN_OK;
 }
 
 const float *wn_session_logits(const wn_session *s)

@@ -4,6 +4,11 @@
  *     while (...) { id = wn_sampler_next(...wn_session_logits(s)...); wn_session_decode(s, id,
  * err); }
  *
+ *
+ * Several sessions may take a token each in one step, which costs little more than one alone:
+ *
+ *     WN_TRY(wn_sessions_decode(sessions, n, ids, logits, &which, err));
+ *
  * Threads: a session, its compute context and its pool belong to one thread at a time. Scratch is
  * taken at open; memory for keys and values comes from the pool as tokens arrive, and is refused
  * (WN_LIMIT) before it passes the pool's limit. Nothing is allocated on the token path.
@@ -70,6 +75,14 @@ wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_prog
 /* Appends one token that was just chosen: much faster than append for one token, and with numbers
  * that differ from it in the last places. */
 wn_status wn_session_decode(wn_session *s, int32_t id, wn_error *err);
+#define WN_SESSIONS_MAX 8
+/* The same for n <= WN_SESSIONS_MAX different sessions of one model and compute context at once:
+ * ids[i] is appended to sessions[i]. Each gets the bits that wn_session_decode gives it, and the
+ * weights are read once for all of them. logits: f32 [n][n_vocab]; wn_session_logits has them, too.
+ * WN_LIMIT or WN_INVALID for one session: *which (unless NULL) says for which, and nothing is
+ * appended to any. Sessions that share a pool need room in it for all of them together. */
+wn_status wn_sessions_decode(wn_session *const *sessions, size_t n, const int32_t *ids,
+                             float *logits, size_t *which, wn_error *err);
 /* f32 [n_vocab], of the last token of the last append or decode that returned WN_OK; valid until
  * the next. */
 const float *wn_session_logits(const wn_session *s);

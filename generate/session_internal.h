@@ -1,5 +1,5 @@
-/* A session's state, shared by session.c (memory, chunks), forward.c (the computation) and
- * eviction.c (which keys stay). */
+/* A session's state, shared by session.c (memory), session_step.c (tokens are appended), forward.c
+ * (the computation) and eviction.c (which keys stay). */
 #ifndef WN_GENERATE_SESSION_INTERNAL_H
 #define WN_GENERATE_SESSION_INTERNAL_H
 
@@ -21,7 +21,7 @@ struct wn_session {
     size_t n_keep;
     size_t thin;
     uint8_t *evict; /* [n_chunk][n_kv_heads] one layer's decisions */
-    /* Scratch, f32 row-major with n_chunk rows: */
+    /* Scratch, f32 row-major with n_chunk rows and at least WN_SESSIONS_MAX: */
     float *x;             /* [d_model] residual stream */
     float *h;             /* [d_model] normed input, or a block's output */
     float *q, *attended;  /* [n_heads * head_dim] */
@@ -31,14 +31,26 @@ struct wn_session {
     float *logits;        /* one row [n_vocab] */
 };
 
-/* Runs the n tokens s->ids[length, length + n), n <= n_chunk: their K and V go to the cache, their
- * last hidden states to s->x. s->length stays. */
-void wn_session_forward(wn_session *s, size_t n, bool decode);
-/* One layer's decisions for the n tokens in work, from s->h and s->q before RoPE, to the KV store;
- * a borrowed channel of q becomes 0. */
-void wn_session_decide(wn_session *s, size_t layer, size_t n);
+/* Tokens that go through the model together, s->ids[length, length + n_each) of every session, as
+ * rows of the first one's scratch: one session's after the other's. Reading: one session, n_each <=
+ * n_chunk. Decoding: n_each = 1. */
+typedef struct wn_session_rows {
+    wn_session *const *sessions;
+    size_t n, n_each;
+    bool decode;
+} wn_session_rows;
+
+/* The tokens' ids [n][n_each] are appended: they get slots, run, and belong to their sessions now.
+ * WN_LIMIT where a pool is too small, *full is the session then and nothing has changed. */
+wn_status wn_session_step(const wn_session_rows *r, const int32_t *ids, size_t *full,
+                          wn_error *err);
+/* Their K and V go to the caches, their last hidden states to x. */
+void wn_session_forward(const wn_session_rows *r);
+/* One layer's decisions for n tokens of s, from their rows of h and of q before RoPE, to the KV
+ * store; a borrowed channel of q becomes 0. */
+void wn_session_decide(wn_session *s, size_t layer, const float *h, float *q, size_t n);
 /* The borrowed channel becomes 0 after RoPE where the heads ask for that. */
-void wn_session_clear_channel(wn_session *s, size_t n);
+void wn_session_clear_channel(const wn_session *s, float *q, size_t n);
 /* out[n][n_vocab] = logits of rows first .. first + n - 1 of s->x; changes s->h. */
 void wn_session_project(wn_session *s, size_t first, size_t n, bool decode, float *out);
 

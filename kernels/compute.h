@@ -157,6 +157,8 @@ typedef struct wn_attention_args {
     size_t out_stride;
 } wn_attention_args;
 void wn_attention(wn_compute *c, const wn_attention_args *a);
+/* n of them, as different as they like, in one go: each gets the bits that it gets alone. */
+void wn_attention_many(wn_compute *c, const wn_attention_args *args, size_t n);
 
 /* y[i] = silu(gate[i]) * up[i], n elements; y may be gate. */
 void wn_silu_mul(wn_compute *c, const float *gate, const float *up, size_t n, float *y);

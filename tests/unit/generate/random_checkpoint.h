@@ -143,6 +143,7 @@ typedef struct checkpoint_shape {
     checkpoint_dtype dtype; /* of the layers' matrices */
     bool qkv_bias;
     float gain; /* 0 = 1 */
+    bool q8_0;  /* tiny_gguf: matrices in that type, with the same values */
 } checkpoint_shape;
 
 enum { CHECKPOINT_MAX_TENSORS = 64 };

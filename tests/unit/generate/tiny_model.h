@@ -94,8 +94,22 @@ static inline void tiny_gguf_keys(wn_strbuf *b, const char *arch)
 
 enum { TINY_GGUF_KEYS = 10 };
 
-/* The GGUF file of the shape's weights, all F32; factors: rope_freqs.weight [TINY_HEAD / 2] or
- * NULL; scaling: <arch>.rope.scaling.type, with a factor of 4, or NULL. */
+/* Appends w, which has the values of random_floats, in Q8_0 without a loss. */
+static inline void tiny_q8_0(wn_strbuf *b, const checkpoint_tensor *t, const float *w, size_t n)
+{
+    const float step = random_weight(t->name, 1, t->gain);
+    const uint16_t scale = to_half(step, false);
+    for (size_t i = 0; i < n; i++) {
+        if (i % 32 == 0)
+            wn_strbuf_add(b, &scale, sizeof scale);
+        wn_strbuf_addc(b, (char)(int8_t)(w[i] / step));
+    }
+}
+
+enum { GGUF_Q8_0 = 8 };
+
+/* The GGUF file of the shape's weights, F32 or matrices in Q8_0; factors: rope_freqs.weight
+ * [TINY_HEAD / 2] or NULL; scaling: <arch>.rope.scaling.type, with a factor of 4, or NULL. */
 static inline void tiny_gguf(wn_strbuf *b, const char *arch, const checkpoint_shape *s,
                              const float *factors, const char *scaling)
 {
@@ -123,8 +137,12 @@ static inline void tiny_gguf(wn_strbuf *b, const char *arch, const checkpoint_sh
         if (llama && strstr(t[i].name, "k_proj.weight"))
             tiny_permute(w, TINY_KV, t[i].cols);
         tiny_gguf_name(name, t[i].name);
-        gb_tensor(b, name, t[i].cols, t[i].rows, 0, data.len);
-        wn_strbuf_add(&data, w, count * sizeof *w);
+        const bool q8_0 = s->q8_0 && t[i].rows > 0;
+        gb_tensor(b, name, t[i].cols, t[i].rows, q8_0 ? GGUF_Q8_0 : 0, data.len);
+        if (q8_0)
+            tiny_q8_0(&data, &t[i], w, count);
+        else
+            wn_strbuf_add(&data, w, count * sizeof *w);
         gb_align(&data, 32);
         free(w);
     }

@@ -247,6 +247,48 @@ static void test_queries_alone(void **state)
     }
 }
 
+/* Calls in one go have the bits that each has alone, and leave the gaps between rows alone. */
+static void test_many(void **state)
+{
+    (void)state;
+    static const attention_case shapes[] = {
+        {1, 0, 0, 1, DENSE, 9, 3, 64},         {1, 0, 0, 5000, DENSE, 9, 3, 64},
+        {1, 3000, 5000, 257, 256, 12, 2, 128}, {0, 0, 0, 5, DENSE, 2, 1, 16},
+        {1, 0, 0, 4000, DENSE, 24, 12, 32},    {1, 0, 0, 4100, DENSE, 24, 12, 32},
+        {1, 0, 0, 4200, DENSE, 24, 12, 32},    {1, 0, 0, 4300, DENSE, 24, 12, 32},
+        {1, 0, 0, 4400, DENSE, 24, 12, 32},    {1, 0, 0, 4500, DENSE, 24, 12, 32},
+        {70, 64, 65, 90, 10, 4, 2, 64},        {1, 65, 1000, 300, 256, 9, 3, 64},
+        {1, 0, 0, 256, DENSE, 4, 4, 64},       {1, 0, 0, 257, DENSE, 4, 4, 64},
+        {1, 64, 960, 257, 256, 6, 2, 64},      {4, 0, 0, 700, DENSE, 8, 2, 64},
+        {1, 0, 0, 129, DENSE, 9, 3, 64},       {1, 0, 0, 700, DENSE, 2, 1, 33},
+    };
+    enum { N_CALLS = sizeof shapes / sizeof *shapes };
+    for (size_t i = 0; i < N_ISAS; i++) {
+        wn_compute *c = case_compute(all_isas[i], 2);
+        if (!c)
+            continue;
+        attention_data *d[N_CALLS];
+        wn_attention_args args[N_CALLS];
+        for (size_t k = 0; k < N_CALLS; k++) {
+            d[k] = case_attention(&shapes[k], formats[k % N_FORMATS], 3.0f);
+            d[k]->args.decode = k % 5 != 4 || shapes[k].m == 1;
+            args[k] = d[k]->args;
+            args[k].out = wn_alloc(shapes[k].m * args[k].out_stride + 1, sizeof *args[k].out);
+            assert_non_null(args[k].out);
+            memcpy(args[k].out, d[k]->out, shapes[k].m * args[k].out_stride * sizeof(float));
+            wn_attention(c, &d[k]->args);
+        }
+        wn_attention_many(c, args, N_CALLS);
+        for (size_t k = 0; k < N_CALLS; k++) {
+            assert_memory_equal(args[k].out, d[k]->out,
+                                shapes[k].m * args[k].out_stride * sizeof(float));
+            free(args[k].out);
+            case_attention_free(d[k]);
+        }
+        wn_compute_close(c);
+    }
+}
+
 /* Scores far outside the range of exp, and all equal: the shift by the maximum must hold. */
 static void test_extreme_scores(void **state)
 {
@@ -284,7 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_double), cmocka_unit_test(test_window_boundary),
         cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_queries_alone),
-        cmocka_unit_test(test_extreme_scores),
+        cmocka_unit_test(test_many),           cmocka_unit_test(test_extreme_scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
