@@ -39,14 +39,14 @@ static size_t parts_of(const wn_kv_layout *l, part parts[4])
 {
     parts[0] = (part){0, l->row_bytes};
     parts[1] = (part){l->v_at, l->row_bytes};
-    parts[2] = (part){l->k_scales_at, sizeof(float)};
-    parts[3] = (part){l->v_scales_at, sizeof(float)};
+    parts[2] = (part){l->k_scales_at, WN_KV_SCALE_BYTES};
+    parts[3] = (part){l->v_scales_at, WN_KV_SCALE_BYTES};
     return l->format == WN_KV_INT8 ? 4 : 2;
 }
 
 static size_t slot_bytes(const wn_kv_layout *l)
 {
-    return 2 * l->row_bytes + (l->format == WN_KV_INT8 ? 2 * sizeof(float) : 0);
+    return 2 * l->row_bytes + (l->format == WN_KV_INT8 ? 2 * WN_KV_SCALE_BYTES : 0);
 }
 
 static void save_slot(const wn_kv_store *s, const uint8_t *page, size_t slot, wn_strbuf *out)

@@ -4,7 +4,7 @@
 
 #include "generate/session_internal.h"
 
-#define VERSION 1
+#define VERSION 2
 
 typedef struct snapshot_header { /* in the machine's byte order, which the magic tells */
     uint64_t magic, version, length, n_read, tail_first;

@@ -39,7 +39,7 @@ static size_t whole_lines(size_t bytes)
 wn_kv_layout wn_kv_layout_of(wn_kv_format format, size_t head_dim)
 {
     assert(format != WN_KV_AUTO);
-    const size_t scales = format == WN_KV_INT8 ? WN_KV_SLOTS * sizeof(float) : 0;
+    const size_t scales = format == WN_KV_INT8 ? WN_KV_SLOTS * WN_KV_SCALE_BYTES : 0;
     wn_kv_layout l = {.format = format, .head_dim = head_dim};
     l.row_bytes = head_dim * formats[format].bytes;
     l.v_at = whole_lines(WN_KV_SLOTS * l.row_bytes);
@@ -64,12 +64,19 @@ static void write_bf16(const float *x, size_t n, uint8_t *row)
     }
 }
 
+/* The smallest bf16 scale with which 127 reaches the largest value; rows are rounded with what is
+ * stored. */
 static void write_int8(const float *x, size_t n, uint8_t *row, uint8_t *scale_at)
 {
     float top = 0;
     for (size_t i = 0; i < n; i++)
         top = fmaxf(top, fabsf(x[i]));
-    const float scale = top / 127.0f, inverse = top > 0 ? 127.0f / top : 0.0f;
+    float scale = top / 127.0f;
+    uint32_t scale_bits;
+    memcpy(&scale_bits, &scale, sizeof scale_bits);
+    const uint16_t half = (uint16_t)((scale_bits + 0xffffu) >> 16);
+    wn_dequant_bf16((const uint8_t *)&half, &scale, 1);
+    const float inverse = scale > 0 ? 1.0f / scale : 0.0f;
     for (size_t i = 0; i < n; i++) {
         /* 1.5 * 2^23 leaves the nearest whole number in the low bits. */
         const float shifted = x[i] * inverse + 12582912.0f;
@@ -77,7 +84,7 @@ static void write_int8(const float *x, size_t n, uint8_t *row, uint8_t *scale_at
         memcpy(&bits, &shifted, sizeof bits);
         row[i] = (uint8_t)bits;
     }
-    memcpy(scale_at, &scale, sizeof scale);
+    memcpy(scale_at, &half, sizeof half);
 }
 
 static void write_row(const wn_kv_layout *l, const float *x, uint8_t *rows, uint8_t *scales,
@@ -89,7 +96,7 @@ static void write_row(const wn_kv_layout *l, const float *x, uint8_t *rows, uint
     else if (l->format == WN_KV_BF16)
         write_bf16(x, l->head_dim, row);
     else
-        write_int8(x, l->head_dim, row, scales + slot * sizeof(float));
+        write_int8(x, l->head_dim, row, scales + slot * WN_KV_SCALE_BYTES);
 }
 
 void wn_kv_write(const wn_kv_layout *l, uint8_t *page, size_t slot, const float *k, const float *v)
@@ -108,7 +115,7 @@ static void read_row(const wn_kv_layout *l, const uint8_t *rows, const uint8_t *
     else if (l->format == WN_KV_BF16)
         wn_dequant_bf16(row, x, l->head_dim);
     else {
-        memcpy(&scale, scales + slot * sizeof scale, sizeof scale);
+        wn_dequant_bf16(scales + slot * WN_KV_SCALE_BYTES, &scale, 1);
         for (size_t i = 0; i < l->head_dim; i++)
             x[i] = scale * (float)(int8_t)row[i];
     }
@@ -128,7 +135,7 @@ void wn_kv_copy(const wn_kv_layout *l, uint8_t *to, size_t to_slot, const uint8_
            l->row_bytes);
     if (l->format != WN_KV_INT8)
         return;
-    const size_t scale = sizeof(float);
+    const size_t scale = WN_KV_SCALE_BYTES;
     memcpy(to + l->k_scales_at + to_slot * scale, from + l->k_scales_at + from_slot * scale, scale);
     memcpy(to + l->v_scales_at + to_slot * scale, from + l->v_scales_at + from_slot * scale, scale);
 }

@@ -130,8 +130,8 @@ static void amx_load_page(amx_attention *a, size_t i)
         return;
     float *k_scale = a->scratch->k_scale + i * WN_KV_SLOTS;
     float *v_scale = a->scratch->v_scale + i * WN_KV_SLOTS;
-    memcpy(k_scale, p->data + l->k_scales_at, WN_KV_SLOTS * sizeof(float));
-    memcpy(v_scale, p->data + l->v_scales_at, WN_KV_SLOTS * sizeof(float));
+    wn_kv_scales(p->data, l->k_scales_at, k_scale);
+    wn_kv_scales(p->data, l->v_scales_at, v_scale);
     for (size_t j = 0; p->held != ~(uint64_t)0 && j < WN_KV_SLOTS; j++)
         if (!(p->held >> j & 1))
             v_scale[j] = 0;

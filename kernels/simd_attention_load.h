@@ -186,8 +186,8 @@ WN_INLINE void load_scales(const attention_block *b, size_t i)
     float *k = b->scratch->k_scale + i * WN_KV_SLOTS, *v = b->scratch->v_scale + i * WN_KV_SLOTS;
     if (!b->scaled)
         return;
-    memcpy(k, p->data + l->k_scales_at, WN_KV_SLOTS * sizeof *k);
-    memcpy(v, p->data + l->v_scales_at, WN_KV_SLOTS * sizeof *v);
+    wn_kv_scales(p->data, l->k_scales_at, k);
+    wn_kv_scales(p->data, l->v_scales_at, v);
     for (size_t j = 0; p->held != ~(uint64_t)0 && j < WN_KV_SLOTS; j++)
         if (!(p->held >> j & 1))
             v[j] = 0;

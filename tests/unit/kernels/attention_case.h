@@ -57,7 +57,7 @@ static inline void case_head(attention_data *d, size_t h)
     d->evicted[h] = wn_alloc(d->n_tail_pages + 1, sizeof **d->evicted);
     assert_true(d->pages[h] && d->evicted[h]);
     memset(d->pages[h], 0xff, n * d->layout.page_bytes); /* NaN */
-    const float nan = NAN; /* whose bits differ from those: rounding may carry them over to 0 */
+    const uint16_t nan = 0x7fc0; /* other bits than those: rounding may carry them over to 0 */
     for (size_t i = 0; d->layout.format == WN_KV_INT8 && i < n; i++)
         for (size_t at = d->layout.k_scales_at; at < d->layout.page_bytes; at += sizeof nan)
             memcpy(d->pages[h] + i * d->layout.page_bytes + at, &nan, sizeof nan);

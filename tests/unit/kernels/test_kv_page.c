@@ -16,7 +16,7 @@ static void test_layout(void **state)
     assert_int_equal(bf16.v_at, 64 * 64 * 2);
     assert_int_equal(bf16.page_bytes, 2 * 64 * 64 * 2);
     const wn_kv_layout int8 = wn_kv_layout_of(WN_KV_INT8, 128);
-    assert_int_equal(int8.page_bytes, 2 * 64 * 128 + 2 * 64 * 4);
+    assert_int_equal(int8.page_bytes, 2 * 64 * 128 + 2 * 64 * 2);
     const wn_kv_layout odd = wn_kv_layout_of(WN_KV_INT8, 33);
     assert_int_equal(odd.row_bytes, 33);
     assert_int_equal(odd.v_at % 64, 0);
@@ -36,10 +36,13 @@ static void test_names(void **state)
     assert_false(wn_kv_format_parse("fp8", &f));
 }
 
-/* Half a unit in the last place of the format, for the largest of a row where it has one scale. */
+/* Half a unit in the last place of the format, for the largest of a row where it has one scale,
+ * which bf16 may round up. */
 static double error_bound(wn_kv_format f, double x, double top)
 {
-    return f == WN_KV_F32 ? 0 : f == WN_KV_BF16 ? fabs(x) / 256 : top / 127 * 0.500001;
+    return f == WN_KV_F32    ? 0
+           : f == WN_KV_BF16 ? fabs(x) / 256
+                             : top / 127 * (1 + 1.0 / 128) * 0.500001;
 }
 
 static void expect_row(wn_kv_format f, const float *x, const float *y, size_t n)
@@ -88,13 +91,19 @@ static void test_special_rows(void **state)
     uint8_t *page = wn_alloc(1, l.page_bytes);
     assert_non_null(page);
     const float zero[4] = {0}, row[4] = {-2.0f, 2.0f, 1.0f, -0.007f};
-    const float expected[4] = {-2.0f, 2.0f, 64.0f * 2.0f / 127.0f, 0};
+    const float scale = 0x82p-13f; /* the next of bf16 above 2 / 127 */
+    const float expected[4] = {126 * -scale, 126 * scale, 63 * scale, 0};
     float k[4], v[4];
     wn_kv_write(&l, page, 63, zero, row);
     wn_kv_read(&l, page, 63, k, v);
     assert_memory_equal(k, zero, sizeof zero);
     for (size_t i = 0; i < 4; i++)
         case_close(expected[i], v[i], 1e-6, "int8", i);
+    float scales[WN_KV_SLOTS];
+    wn_kv_scales(page, l.v_scales_at, scales);
+    assert_true(scales[63] == scale);
+    wn_kv_scales(page, l.k_scales_at, scales);
+    assert_true(scales[63] == 0);
 
     const wn_kv_layout b = wn_kv_layout_of(WN_KV_BF16, 4); /* page is large enough */
     const float ties[4] = {1.00390625f, 1.01171875f, -3.0f, 1e30f};
