@@ -163,7 +163,7 @@ static void test_random_llama_1b(void **state)
 {
     (void)state;
     static const checkpoint_shape shape = {
-        2, 2048, 2048, 512, 8192, 4096, true, CHECKPOINT_BF16, false, 1};
+        2, 2048, 2048, 512, 8192, 4096, true, CHECKPOINT_BF16, false, 1, false};
     golden g = {0};
     golden_load(&g, "logits", "llama3.2-1b-random", 0);
     write_checkpoint(dir, &shape, CONFIG_1B, false);
@@ -183,8 +183,8 @@ static void test_random_llama_1b(void **state)
 static void test_random_llama_3b(void **state)
 {
     (void)state;
-    static const checkpoint_shape shape = {2,    3072,  3072,           1024,  8192,
-                                           4096, false, CHECKPOINT_F16, false, 1};
+    static const checkpoint_shape shape = {2,     3072,           3072,  1024, 8192, 4096,
+                                           false, CHECKPOINT_F16, false, 1,    false};
     golden g = {0};
     golden_load(&g, "logits", "llama3.2-3b-random", 0);
     write_checkpoint(dir, &shape, CONFIG_3B, true);
