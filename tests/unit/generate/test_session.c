@@ -270,7 +270,7 @@ static void test_kv_bytes(void **state)
     s = open_format(WN_KV_INT8, 0);
     append(s, ids, 64);
     assert_int_equal(wn_session_kv_bytes(s),
-                     lists * (64 * 2 * TINY_HEAD + 64 * 2 * sizeof(float)) + pointer);
+                     lists * (64 * 2 * TINY_HEAD + 64 * 2 * WN_KV_SCALE_BYTES) + pointer);
     wn_session_close(s);
 }
 
