@@ -15,9 +15,9 @@ static const wn_option options[] = {
      "retrieval: write each leg's ranking there, in TREC's run format"},
     {"vector-cache", WN_OPT_STR, NULL, 0, 0, "FILE",
      "retrieval: keep the vectors there, so that the next run need not embed again"},
-    {"qa", WN_OPT_STR, NULL, 0, 0, "DIR", "qa: folder with passages.jsonl and qa.jsonl"},
+    {"qa", WN_OPT_STR, NULL, 0, 0, "DIR", "qa, kv: folder with passages.jsonl and qa.jsonl"},
     {"questions", WN_OPT_INT, "100", 0, 1000000, "N",
-     "qa: size of the fixed, evenly spaced sample; 0 = all"},
+     "qa, kv: size of the fixed, evenly spaced sample; 0 = all"},
     {"oracle", WN_OPT_BOOL, "true", 0, 0, NULL, "qa: also with the gold passage given"},
     {"passages", WN_OPT_INT, "5", 1, 50, "N", "qa: passages that the model reads"},
     {"text", WN_OPT_STR, NULL, 0, 0, "FILE",
@@ -26,12 +26,19 @@ static const wn_option options[] = {
      "kld: tokens of it, in whole windows of --context [512] tokens; 0 = all"},
     {"prompts", WN_OPT_INT, "20", 1, 1000, "N", "greedy: prompts, cut from the text"},
     {"prompt-tokens", WN_OPT_INT, "32", 1, 100000, "N", "greedy: tokens of each prompt"},
-    {"generate", WN_OPT_INT, "200", 1, 100000, "N", "greedy: tokens after each prompt"},
+    {"generate", WN_OPT_INT, "200", 1, 100000, "N",
+     "greedy, kv: tokens written after each prompt or place [kv: 64]"},
     {"lengths", WN_OPT_STR, "512,1024,2048,4096,8192", 0, 0, "LIST",
      "kv: contexts in tokens, as far as texts and model reach"},
     {"baselines", WN_OPT_BOOL, "false", 0, 0, NULL,
-     "kv: also other ways to choose as many keys, and the choice of who knows the future"},
+     "kv: also other ways to choose keys of as many bytes, and the choice of who knows the future"},
     {"copy", WN_OPT_BOOL, "true", 0, 0, NULL, "kv: also let the texts be repeated"},
+    {"places", WN_OPT_INT, "4", 0, 1000, "N",
+     "kv: places up to each length where the model writes freely; 0 = none"},
+    {"plot", WN_OPT_STR, NULL, 0, 0, "FILE.svg", "kv: also draw divergence over bytes"},
+    {"needles", WN_OPT_INT, "0", 0, 1000, "N",
+     "kv: instead of that, ask for facts hidden in the texts: N at each of --depths"},
+    {"depths", WN_OPT_STR, "10,30,50,70,90", 0, 0, "LIST", "kv: where, in percent of the text"},
     WN_CLI_OPTION_FILTER,
     WN_CLI_OPTION_FUSION,
     WN_CLI_OPTION_WEIGHT,
@@ -184,7 +191,13 @@ const wn_command wn_cli_eval = {
         "the texts that both write after prompts from it. `kv` reads texts with all keys and with "
         "those that eviction heads leave (the model's own, or a side-car's at all its operating "
         "points), and compares "
-        "the same way;\n--baselines sets other rules with as many keys beside them.\n\n"
+        "the same way;\n--baselines sets other rules with as many bytes beside them: the last "
+        "tokens, random "
+        "keys, those of low norm,\nand an oracle that knows the rest of the text. Texts are also "
+        "repeated (a prompt holds the text, the\nrepetition is judged) and written on freely from "
+        "--places behind each length. With --qa, `kv` reads a long\nprefix of numbered passages "
+        "once and asks every question behind it; with --needles it hides facts in\nthe texts and "
+        "asks for them; both beside the answers with all keys, which need no --heads.\n\n"
         "--json prints one object with a `rows` array. retrieval: leg, ndcg_10, recall_100, "
         "mrr_10, map,\nms_per_query, queries. qa: passages (retrieved or gold), questions, "
         "contains, f1, "
@@ -196,12 +209,23 @@ const wn_command wn_cli_eval = {
         "model, weights, isa, threads, kv_format.\nkv: keys (the rule), window, mark (of the "
         "dial), bias, tokens (context), texts, judged, ratio (dense slots /\nlive slots), "
         "byte_ratio (dense bf16 bytes / held), kld_mean, kld_p99, kld_max, ppl, ppl_dense; where "
-        "texts of\nthat length were repeated: copy_ratio, copy_right, copy_right_dense (shares of "
-        "tokens), copy_kld_mean.\n\nexamples:\n"
+        "texts of\nthat length were repeated: copy_tokens (of the text; as many as leave room to "
+        "repeat), copy_judged, copy_ratio,\ncopy_right, copy_right_dense (shares of tokens), "
+        "copy_kld_mean; where the model wrote freely: free_places,\nfree_tokens (at each), "
+        "free_same (share of places without a difference), free_first (tokens before the\nfirst "
+        "difference, mean), free_equal, free_equal_after (shares of tokens: of all, of those from "
+        "the first\ndifference on). kv --qa: keys (dense or heads), window, mark, tokens (of "
+        "passages, question and answer), ratio,\nbyte_ratio, prefixes, prefix_tokens (mean), "
+        "questions, contains, f1; and `questions`: id, question, gold,\ntokens, answers (keys, "
+        "window, answer, contains, f1). kv --needles: the same up to prefix_tokens, then depth\n"
+        "(percent), asked, found.\n\nexamples:\n"
         "  winnow eval retrieval --beir scifact\n"
         "  winnow eval qa --qa xquad_en --questions 100 --json > qa.json\n"
         "  winnow eval kld --text wiki.valid.raw --tokens 20480 --small\n"
         "  winnow eval greedy --text wiki.valid.raw --prompts 20 --generate 200\n"
-        "  winnow eval kv --small --heads heads.safetensors --text a.txt b.txt --baselines",
+        "  winnow eval kv --small --heads heads.safetensors --text a.txt b.txt --baselines "
+        "--plot kv.svg\n"
+        "  winnow eval kv --heads heads.safetensors --qa xquad_en --lengths 8192\n"
+        "  winnow eval kv --heads heads.safetensors --text a.txt --needles 5 --lengths 4096,8192",
     .options = options,
     .run = run};

@@ -1,35 +1,13 @@
 #include "api/kv_eval.h"
 
-#include <math.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/kld_eval.h"
+#include "api/kv_eval_internal.h"
 #include "base/checked.h"
-#include "generate/key_loss.h"
 
 #define ROWS 64 /* of logits in work at a time */
-
-struct wn_kv_eval {
-    wn_kv_eval_options o;
-    const wn_model_config *g;
-    wn_kv_layout layout;
-    wn_text_pass *dense, *thin;
-    size_t n_lists, n_words; /* KV heads of all layers; words of bits of one */
-    int32_t *ids;            /* [n_max] */
-    size_t n, judge_from, window;
-    uint64_t *evicted;                 /* [n_lists][n_words] */
-    float *dense_logits, *thin_logits; /* [ROWS][n_vocab] */
-    wn_kld_token *tokens;              /* [n_max]: of position i, about token i + 1 */
-    bool *right, *right_dense;         /* [n_max] */
-    double *sorted;                    /* [n_max] */
-    /* of the pass being run: */
-    const wn_evict_rule *rule;
-    wn_key_loss *loss;
-    float *out;
-    wn_status status;
-    wn_error *err;
-};
 
 static wn_status carve(wn_kv_eval *e, wn_error *err)
 {
@@ -91,15 +69,26 @@ void wn_kv_eval_close(wn_kv_eval *e)
     free(e);
 }
 
+size_t wn_kv_eval_capacity(const wn_kv_eval *e)
+{
+    return e->o.n_max;
+}
+
 wn_status wn_kv_eval_read(wn_kv_eval *e, const int32_t *ids, size_t n, wn_error *err)
 {
     if (n < 2 || n > e->o.n_max)
         return wn_error_set(err, WN_INVALID, "eval kv: a text of %zu tokens (2 to %zu fit)", n,
                             e->o.n_max);
     memcpy(e->ids, ids, n * sizeof *ids);
-    e->n = n;
+    e->n_read = e->n = n;
     wn_text_pass_run(e->dense, ids, n, NULL);
     return WN_OK;
+}
+
+void wn_kv_eval_use(wn_kv_eval *e, size_t n)
+{
+    assert(n >= 2 && n <= e->n_read);
+    e->n = n;
 }
 
 static void decide(void *ctx, const wn_text_layer *y)
@@ -160,64 +149,6 @@ wn_status wn_kv_eval_judge(wn_kv_eval *e, const wn_evict_rule *rule, size_t wind
         wn_thread_pool_run(wn_compute_pool(e->o.compute), n, compare_row, &r);
     }
     return WN_OK;
-}
-
-/* Keys of list i below position n that are not evicted. */
-static size_t count_kept(const wn_kv_eval *e, size_t list, size_t n)
-{
-    size_t kept = 0;
-    for (size_t t = 0; t < n; t++)
-        kept += !(e->evicted[list * e->n_words + t / 64] >> t % 64 & 1);
-    return kept;
-}
-
-/* Slots and bytes after n tokens: the log of what was kept beyond the window, and the window. */
-static void measure_size(const wn_kv_eval *e, size_t n, wn_kv_eval_row *out)
-{
-    const size_t first = n > e->window ? n - e->window : 0;
-    const size_t tail_pages = (n + 63) / 64 - first / 64;
-    double slots = 0, pages = 0;
-    for (size_t i = 0; i < e->n_lists; i++) {
-        const size_t log = count_kept(e, i, first);
-        slots += (double)(log + n - first);
-        pages += (double)((log + 63) / 64 + tail_pages);
-    }
-    const double lists = (double)e->n_lists, per_page = (double)e->layout.page_bytes + 16;
-    out->slots = lists * (double)n / slots;
-    out->bytes = lists * (double)n * 4 * (double)e->g->head_dim / (pages * per_page);
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-void wn_kv_eval_row_of(wn_kv_eval *e, size_t n_prefix, size_t n_live, wn_kv_eval_row *out)
-{
-    double mean = 0, nll = 0, nll_dense = 0, right = 0, right_dense = 0;
-    const size_t n = n_prefix - 1 - e->judge_from;
-    for (size_t i = 0; i < n; i++) {
-        const size_t at = e->judge_from + i;
-        e->sorted[i] = e->tokens[at].kld;
-        mean += e->tokens[at].kld;
-        nll += e->tokens[at].nll;
-        nll_dense += e->tokens[at].nll_exact;
-        right += e->right[at];
-        right_dense += e->right_dense[at];
-    }
-    qsort(e->sorted, n, sizeof *e->sorted, ascending);
-    const double count = (double)n;
-    *out = (wn_kv_eval_row){.n = n_prefix,
-                            .n_judged = n,
-                            .mean = mean / count,
-                            .p99 = wn_kld_quantile(e->sorted, n, 0.99),
-                            .max = e->sorted[n - 1],
-                            .ppl = exp(nll / count),
-                            .ppl_dense = exp(nll_dense / count),
-                            .right = right / count,
-                            .right_dense = right_dense / count};
-    measure_size(e, n_live, out);
 }
 
 static void gather_logits(void *ctx, const wn_text_layer *y)

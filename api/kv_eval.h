@@ -29,6 +29,7 @@ typedef struct wn_kv_eval_options {
 typedef struct wn_kv_eval_row {
     size_t n, n_judged;
     double slots, bytes;   /* dense slots / live slots; dense bf16 bytes / bytes of live pages */
+    double log_pages;      /* pages of a head's keys beyond the window; the heads' average */
     double mean, p99, max; /* KL(all keys || the rule's), nats */
     double ppl, ppl_dense; /* perplexity of the judged tokens */
     double right, right_dense; /* share of them that were the likeliest */
@@ -36,9 +37,13 @@ typedef struct wn_kv_eval_row {
 
 wn_status wn_kv_eval_open(wn_kv_eval **out, const wn_kv_eval_options *options, wn_error *err);
 void wn_kv_eval_close(wn_kv_eval *e);
+size_t wn_kv_eval_capacity(const wn_kv_eval *e); /* n_max */
 
 /* Reads the text with all keys; n >= 2. */
 wn_status wn_kv_eval_read(wn_kv_eval *e, const int32_t *ids, size_t n, wn_error *err);
+/* From here on the text is the first n tokens of what was read, n >= 2: reading is causal, and
+ * those do not change. */
+void wn_kv_eval_use(wn_kv_eval *e, size_t n);
 /* Reads it with the rule's. The distributions at positions from judge_from on are compared, which
  * is below n - 1. */
 wn_status wn_kv_eval_judge(wn_kv_eval *e, const wn_evict_rule *rule, size_t window,

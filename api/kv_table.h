@@ -6,24 +6,20 @@
 
 #include <jansson.h>
 
+#include "api/kv_agreement.h"
 #include "api/kv_eval.h"
-
-#define WN_KV_MAX_LENGTHS 16
-
-/* Contexts in tokens, ascending: "512,1024,2048". WN_INVALID for anything else. */
-typedef struct wn_kv_lengths {
-    size_t n, at[WN_KV_MAX_LENGTHS];
-} wn_kv_lengths;
-wn_status wn_kv_lengths_parse(const char *text, wn_kv_lengths *out, wn_error *err);
 
 /* Means over texts. Zero it first. */
 typedef struct wn_kv_sum {
     size_t n_texts, n_judged;
     double live, bytes, mean, p99, max, nll, nll_dense, right, right_dense;
 } wn_kv_sum;
+void wn_kv_sum_add(wn_kv_sum *s, const wn_kv_eval_row *r);
 
 typedef struct wn_kv_line {
-    wn_kv_sum text, copy; /* reading on; repeating */
+    wn_kv_sum text, copy;  /* reading on; repeating */
+    size_t window, copied; /* tokens: 0 = the case's; of the text that is repeated */
+    wn_kv_agreement agree; /* of texts that are written freely */
 } wn_kv_line;
 
 /* One way of evicting, and its figures. */
@@ -39,16 +35,6 @@ typedef struct wn_kv_case {
  * that are longer than judge_from and no longer than the text. */
 wn_status wn_kv_case_read(wn_kv_eval *e, wn_kv_case *c, size_t n, const wn_kv_lengths *lengths,
                           size_t judge_from, wn_error *err);
-/* Judges all cases on a request to repeat the first n_tokens tokens of a text, and adds to their
- * line `line`; nothing where the text is shorter. Twice n_tokens and WN_REPEAT_TEXT_EXTRA must fit
- * into e. */
-wn_status wn_kv_cases_copy(wn_kv_eval *e, const wn_model *m, wn_kv_case *cases, size_t n_cases,
-                           const char *text, size_t len, size_t line, size_t n_tokens,
-                           wn_error *err);
-
-/* Slots that the case leaves of the n tokens which e has judged last, over all heads: dense / live.
- */
-double wn_kv_slots(wn_kv_eval *e, size_t n);
 /* The offset with which, of `values` [n_lists][n_keys] rows in any order, the `keep` smallest stay
  * (largest = false: WN_EVICT_HEADS) or the largest (WN_EVICT_ORACLE). Reorders values. */
 float wn_kv_offset(float *values, size_t n_values, size_t keep, bool largest);

@@ -3,54 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checked.h"
-#include "base/fs.h"
+#include "api/qa_set.h"
 #include "base/json.h"
 #include "base/strbuf.h"
 
 #define CORPUS_NAME "qa-eval"
 
-/* One JSON object a line; *out is an array. */
-static wn_status load_lines(json_t **out, const char *dir, const char *file, wn_error *err)
-{
-    char *path = wn_fs_join(dir, file);
-    wn_strbuf text = {0};
-    json_t *array = json_array();
-    wn_status status = path && array ? wn_fs_read(&text, path, (size_t)1 << 30, err)
-                                     : wn_error_set(err, WN_NO_MEMORY, "qa: out of memory");
-    const char *p = wn_strbuf_cstr(&text);
-    while (status == WN_OK && *p) {
-        size_t len = strcspn(p, "\n");
-        json_t *row = NULL;
-        if (len > 0)
-            status = wn_json_parse(&row, p, len, path, err);
-        if (row)
-            json_array_append_new(array, row);
-        p += len + (p[len] == '\n');
-    }
-    wn_strbuf_free(&text);
-    free(path);
-    if (status != WN_OK) {
-        json_decref(array);
-        return status;
-    }
-    *out = array;
-    return WN_OK;
-}
-
-static wn_status text_field(const json_t *row, const char *field, const char **out, wn_error *err)
-{
-    *out = NULL;
-    WN_TRY(wn_json_get_str(row, field, out, err));
-    return *out ? WN_OK : wn_error_set(err, WN_FORMAT, "qa: a line has no \"%s\"", field);
-}
-
 /* A passage becomes a Markdown document whose attribute "passage" is its id. */
 static wn_status ingest_passage(wn_ingest_options *io, const json_t *row, wn_error *err)
 {
     const char *id = NULL, *title = "", *text = NULL;
-    WN_TRY(text_field(row, "_id", &id, err));
-    WN_TRY(text_field(row, "text", &text, err));
+    WN_TRY(wn_qa_field(row, "_id", &id, err));
+    WN_TRY(wn_qa_field(row, "text", &text, err));
     WN_TRY(wn_json_get_str(row, "title", &title, err));
     json_t *attributes = json_pack("{s:s}", "passage", id);
     char *packed = attributes ? json_dumps(attributes, 0) : NULL;
@@ -78,7 +42,7 @@ static wn_status build_corpus(wn_service *s, const char *dir, wn_error *err)
 {
     json_t *passages = NULL;
     wn_corpus *corpus = NULL;
-    WN_TRY(load_lines(&passages, dir, "passages.jsonl", err));
+    WN_TRY(wn_qa_lines(&passages, dir, "passages.jsonl", err));
     wn_ingest_options io = {.passage_tokens = 0, .overlap_tokens = SIZE_MAX};
     wn_status status =
         wn_service_corpus(s, CORPUS_NAME, WN_CORPUS_WRITE | WN_CORPUS_CREATE, &corpus, err);
@@ -153,9 +117,9 @@ static wn_status one_question(wn_service *s, const wn_qa_options *o, const json_
 {
     const char *id = NULL, *question = NULL, *passage_id = NULL;
     const json_t *answers = json_object_get(row, "answers");
-    WN_TRY(text_field(row, "_id", &id, err));
-    WN_TRY(text_field(row, "question", &question, err));
-    WN_TRY(text_field(row, "passage_id", &passage_id, err));
+    WN_TRY(wn_qa_field(row, "_id", &id, err));
+    WN_TRY(wn_qa_field(row, "question", &question, err));
+    WN_TRY(wn_qa_field(row, "passage_id", &passage_id, err));
     wn_ask ask = o->ask;
     ask.corpus = CORPUS_NAME;
     ask.question = question;
@@ -181,7 +145,7 @@ wn_status wn_qa_eval(wn_service *s, const wn_qa_options *o, wn_qa_report *out, w
 {
     *out = (wn_qa_report){.rows = json_array()};
     json_t *questions = NULL;
-    WN_TRY(load_lines(&questions, o->dir, "qa.jsonl", err));
+    WN_TRY(wn_qa_lines(&questions, o->dir, "qa.jsonl", err));
     wn_service_corpus_delete(s, CORPUS_NAME, NULL); /* left by a run that was killed */
     wn_status status = build_corpus(s, o->dir, err);
     size_t n_all = json_array_size(questions);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/kv_copying.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/fs.h"
@@ -308,7 +309,8 @@ static wn_status measure_copying(wn_retrofit *r, wn_kv_eval *e, wn_kv_case *case
     if (line == SIZE_MAX)
         return WN_OK;
     piece(r, WN_PIECE_MEASURE, 0, r->lengths.at[line], &text, &len);
-    return wn_kv_cases_copy(e, r->model, cases, n_cases, text, len, line, r->lengths.at[line], err);
+    return wn_kv_cases_copy(e, NULL, r->model, cases, n_cases, text, len, line, r->lengths.at[line],
+                            err);
 }
 
 /* What reading on loses, and a quarter of what repeating loses: repeating asks for everything,

@@ -68,34 +68,67 @@ static double chance(size_t list, size_t t)
     return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
 }
 
-static int ascending(const void *a, const void *b)
+typedef struct scored_key {
+    float score;
+    uint32_t t;
+} scored_key;
+
+/* Keys of one token have equal norms in the first layer: the earlier one goes first. */
+static int by_score_and_place(const void *a, const void *b)
 {
-    const float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
+    const scored_key *x = a, *y = b;
+    return x->score != y->score ? (x->score > y->score) - (x->score < y->score)
+                                : (x->t > y->t) - (x->t < y->t);
 }
 
-static wn_status by_key_norm(const wn_evict_rule *r, const wn_model *m, const wn_text_layer *y,
-                             wn_error *err)
+/* Keys that the rule leaves of one list: whole pages, which add up to `pages` a list. */
+static size_t n_kept(const wn_evict_rule *r, size_t list)
 {
-    const size_t d = m->config.head_dim, n_heads = m->config.n_kv_heads;
-    float *norms = wn_alloc(2 * y->n, sizeof *norms), *sorted = norms + y->n;
-    if (!norms)
-        return wn_error_set(err, WN_NO_MEMORY, "key norms: out of memory");
+    const double before = floor(r->pages * (double)list + 1e-6);
+    const double after = floor(r->pages * (double)(list + 1) + 1e-6);
+    return WN_KV_SLOTS * (size_t)(after - before);
+}
+
+static float key_norm(const wn_text_layer *y, size_t n_heads, size_t d, size_t head, size_t t)
+{
+    const float *k = y->k + (t * n_heads + head) * d;
+    float norm = 0;
+    for (size_t i = 0; i < d; i++)
+        norm += k[i] * k[i];
+    return norm;
+}
+
+static float score_of(const wn_evict_rule *r, const wn_model *m, const wn_text_layer *y,
+                      size_t head, size_t t)
+{
+    const size_t n_heads = m->config.n_kv_heads;
+    if (t < SINKS)
+        return -1; /* before all others */
+    return r->kind == WN_EVICT_RANDOM ? (float)chance(y->layer * n_heads + head, t)
+                                      : key_norm(y, n_heads, m->config.head_dim, head, t);
+}
+
+/* Every list keeps the keys with the smallest scores. */
+static wn_status by_score(const wn_evict_rule *r, const wn_model *m, const wn_text_layer *y,
+                          wn_error *err)
+{
+    const size_t n_heads = m->config.n_kv_heads, among = r->among < y->n ? r->among : y->n;
+    scored_key *keys = wn_alloc(y->n, sizeof *keys);
+    if (!keys)
+        return wn_error_set(err, WN_NO_MEMORY, "scores of keys: out of memory");
     for (size_t head = 0; head < n_heads; head++) {
-        for (size_t t = 0; t < y->n; t++) {
-            const float *k = y->k + (t * n_heads + head) * d;
-            norms[t] = 0;
-            for (size_t i = 0; i < d; i++)
-                norms[t] += k[i] * k[i];
-            sorted[t] = norms[t];
-        }
-        qsort(sorted, y->n, sizeof *sorted, ascending);
-        const size_t n_kept = (size_t)(r->keep * (double)y->n);
-        for (size_t t = SINKS; t < y->n; t++)
-            if (n_kept == 0 || norms[t] > sorted[n_kept - 1])
-                evict(y, head, t);
+        const size_t kept = n_kept(r, y->layer * n_heads + head);
+        if (kept >= among)
+            continue;
+        for (size_t t = 0; t < y->n; t++)
+            keys[t] = (scored_key){score_of(r, m, y, head, t), (uint32_t)t};
+        qsort(keys, among, sizeof *keys, by_score_and_place);
+        for (size_t i = kept; i < y->n; i++)
+            if (keys[i].t >= SINKS &&
+                (i < among || kept == 0 || keys[i].score > keys[kept - 1].score))
+                evict(y, head, keys[i].t);
     }
-    free(norms);
+    free(keys);
     return WN_OK;
 }
 
@@ -105,16 +138,15 @@ wn_status wn_evict_rule_decide(const wn_evict_rule *r, const wn_model *m, wn_com
     const size_t n_heads = m->config.n_kv_heads;
     if (r->kind == WN_EVICT_HEADS)
         return by_heads(r, m, c, y, err);
-    if (r->kind == WN_EVICT_KEY_NORM)
-        return by_key_norm(r, m, y, err);
+    if (r->kind == WN_EVICT_RANDOM || r->kind == WN_EVICT_KEY_NORM)
+        return by_score(r, m, y, err);
     for (size_t head = 0; head < n_heads; head++)
         for (size_t t = 0; t < y->n; t++) {
             const bool out =
                 r->kind == WN_EVICT_ORACLE
                     ? t < r->loss_n && logf(r->loss[(y->layer * r->loss_n + t) * n_heads + head] +
                                             1e-30f) < r->offset
-                    : t >= SINKS && (r->kind == WN_EVICT_WINDOW ||
-                                     chance(y->layer * n_heads + head, t) >= r->keep);
+                    : t >= SINKS;
             if (out)
                 evict(y, head, t);
         }

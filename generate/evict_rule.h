@@ -14,8 +14,8 @@
 typedef enum wn_evict_kind {
     WN_EVICT_HEADS,    /* logit + offset > 0; the heads are linear, or the model's own */
     WN_EVICT_WINDOW,   /* all but the first 4 tokens */
-    WN_EVICT_RANDOM,   /* all but a share `keep` of each head's, and the first 4 */
-    WN_EVICT_KEY_NORM, /* all but the share `keep` with the smallest keys, of each head */
+    WN_EVICT_RANDOM,   /* all but some at random, and the first 4 */
+    WN_EVICT_KEY_NORM, /* all but those with the smallest keys, and the first 4 */
     WN_EVICT_ORACLE,   /* those whose loss is below e^offset; the loss is known from the future */
 } wn_evict_kind;
 
@@ -27,8 +27,10 @@ typedef struct wn_evict_rule {
                                    NULL: borrowed ones, which the pass knows (text_pass.h) */
     size_t decision_shift;      /* HEADS: the logit of token t is about token t - this */
     float offset;               /* HEADS, ORACLE */
-    double keep;                /* RANDOM, KEY_NORM */
-    const float *loss;          /* ORACLE: [n_layers][loss_n][n_kv_heads] (key_loss.h) */
+    double pages; /* RANDOM, KEY_NORM: each head keeps so many pages of WN_KV_SLOTS keys of the */
+    size_t among; /* first `among` tokens, in whole ones: the heads' average; of later tokens those
+                     that would have been kept there */
+    const float *loss; /* ORACLE: [n_layers][loss_n][n_kv_heads] (key_loss.h) */
     size_t loss_n;
 } wn_evict_rule;
 

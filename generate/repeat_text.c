@@ -31,16 +31,17 @@ wn_status wn_first_ids(const wn_model *m, const char *text, size_t len, size_t n
     return WN_OK;
 }
 
-/* The bytes of the text's first n_tokens tokens. */
-static wn_status cut(const wn_tokenizer *t, const char *text, size_t len, size_t n_tokens,
-                     wn_strbuf *out, wn_error *err)
+wn_status wn_first_text(const wn_model *m, const char *text, size_t len, size_t n_tokens,
+                        wn_strbuf *out, size_t *n_cut, wn_error *err)
 {
+    const wn_tokenizer *t = wn_model_tokenizer(m);
     int32_t *ids = NULL;
     size_t n = 0;
     wn_token_decoder d = {0};
     WN_TRY(wn_tokenizer_encode(t, text, useful_bytes(text, len, n_tokens), WN_ENCODE_PLAIN, &ids,
                                &n, err));
-    for (size_t i = 0; i < n && i < n_tokens; i++)
+    *n_cut = n < n_tokens ? n : n_tokens;
+    for (size_t i = 0; i < *n_cut; i++)
         wn_token_decoder_push(&d, t, ids[i], out);
     free(ids); /* an unfinished character at the end is left out */
     return wn_strbuf_failed(out) ? wn_error_set(err, WN_NO_MEMORY, "text: out of memory") : WN_OK;
@@ -69,8 +70,9 @@ wn_status wn_repeat_text_ids(const wn_model *m, const char *text, size_t len, si
                              wn_repeat_text *out, wn_error *err)
 {
     wn_strbuf given = {0}, user = {0};
+    size_t n_cut = 0;
     *out = (wn_repeat_text){0};
-    wn_status status = cut(wn_model_tokenizer(m), text, len, n_tokens, &given, err);
+    wn_status status = wn_first_text(m, text, len, n_tokens, &given, &n_cut, err);
     if (status == WN_OK && given.len == 0)
         status = wn_error_set(err, WN_INVALID, "there is no text to repeat");
     if (status == WN_OK) {

@@ -28,5 +28,8 @@ wn_status wn_repeat_text_ids(const wn_model *m, const char *text, size_t len, si
  * model has one. The caller frees *ids. */
 wn_status wn_first_ids(const wn_model *m, const char *text, size_t len, size_t n_tokens,
                        int32_t **ids, size_t *n, wn_error *err);
+/* Appends the bytes of the first n_tokens tokens of a text to out, or of all; *n_cut: how many. */
+wn_status wn_first_text(const wn_model *m, const char *text, size_t len, size_t n_tokens,
+                        wn_strbuf *out, size_t *n_cut, wn_error *err);
 
 #endif

@@ -54,18 +54,18 @@ start = lambda x: 8 + struct.unpack("<Q", x[:8])[0]
 assert a[start(a):] == b[start(b):]
 PY
 "$winnow" eval kv --small --heads "$heads" --lengths 128,256,512 --text "$work/text/a.txt" "$work/text/b.md" --baselines \
-    --json --quiet >"$work/json" || fail "eval kv"
+    --no-copy --places 0 --json --quiet >"$work/json" || fail "eval kv"
 holds "$work/json" 'len(r["rows"]) >= 10 and {x["keys"] for x in r["rows"]} ==
     {"heads", "window only", "random", "low key norm", "oracle"} and all(x["texts"] == 2 for x in r["rows"])'
 # Of as many keys (512 tokens, first mark), those of the heads lose least but for those of who knows the future.
 holds "$work/json" '(lambda k: k["oracle"] < k["heads"] < min(k["random"], k["low key norm"]))(
     {x["keys"]: x["kld_mean"] for x in r["rows"] if x["tokens"] == 512 and x["mark"] == r["rows"][0]["mark"]})'
-"$winnow" eval kv --small --heads "$heads" --lengths 256 --text "$work/text/a.txt" --quiet --no-copy |
+"$winnow" eval kv --small --heads "$heads" --lengths 256 --text "$work/text/a.txt" --quiet --no-copy --places 0 |
     grep -q '^heads .*x ' || fail "eval kv, text"
 
 # The heads that are shipped: of this model, and as good as deploy/heads/README.md says on other text.
 "$winnow" eval kv --small --heads "$source/deploy/heads/smollm2-135m.safetensors" --lengths 1024 --text "$work/text/a.txt" \
-    --no-copy --json --quiet >"$work/json" || fail "the shipped heads"
+    --no-copy --places 0 --json --quiet >"$work/json" || fail "the shipped heads"
 holds "$work/json" 'len(r["rows"]) >= 3 and all(x["ratio"] > 1.4 and x["kld_mean"] < 0.05 * (x["ratio"] - 1)
     for x in r["rows"])'
 
