@@ -1,5 +1,6 @@
 #include "api/kv_reader.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/checked.h"
@@ -128,6 +129,7 @@ wn_status wn_kv_reader_ask(const wn_kv_reader *r, const int32_t *ids, size_t n, 
                                            .max_tokens = max_tokens};
     wn_status status = wn_generate(&request, &result, err);
     wn_session_close(fork);
+    assert(status != WN_OK || result.cached_tokens == n_prefix); /* nothing was read again */
     if (status == WN_OK)
         *answer = result.text;
     return status;
