@@ -154,8 +154,11 @@ wn_status wn_service_session_options(wn_service *s, size_t n_ctx, wn_session_opt
     const wn_model *model = NULL;
     WN_TRY(wn_service_generator(s, &model, err));
     WN_TRY(load_heads(s, model, err));
-    *out = (wn_session_options){
-        .n_ctx = n_ctx, .kv_format = s->kv_format, .heads = s->heads, .point = &s->point};
+    *out = (wn_session_options){.n_ctx = n_ctx,
+                                .kv_format = s->kv_format,
+                                .heads = s->heads,
+                                .point = &s->point,
+                                .resume = true};
     return WN_OK;
 }
 

@@ -2,6 +2,7 @@
  * layer by layer, its evict bits (u64 per page of positions; none when dense), then the slots of
  * its log and of its tail: K, V and, where the format has them, their scales. How many there are
  * follows from the bits, so that no length in the bytes has to be believed. */
+#include <assert.h>
 #include <string.h>
 
 #include "generate/kv_store_internal.h"
@@ -12,6 +13,16 @@ wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *from, wn_error 
     wn_kv_store_options o = from->o;
     o.pool = from->pool;
     WN_TRY(wn_kv_store_open(&s, &o, err));
+    wn_kv_store_copy(s, from);
+    *out = s;
+    return WN_OK;
+}
+
+void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from)
+{
+    const wn_kv_store_options o = from->o;
+    assert(s != from && s->pool == from->pool && s->n_lists == from->n_lists);
+    wn_kv_store_truncate(s, 0);
     s->length = s->extended = from->length;
     s->tail_first = from->tail_first;
     if (o.window)
@@ -26,8 +37,6 @@ wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *from, wn_error 
             if (list->tail[page])
                 wn_kv_pool_hold(s->pool, list->tail[page]);
     }
-    *out = s;
-    return WN_OK;
 }
 
 /* Where a slot's parts lie in a page. */

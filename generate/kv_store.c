@@ -28,7 +28,7 @@ static wn_status alloc_lists(wn_kv_store *s, wn_error *err)
 /* A log and a tail hold n_ctx tokens at most, and three pages of them may be partial. */
 static wn_status open_pool(wn_kv_store *s, wn_error *err)
 {
-    size_t bytes = s->n_slots + (s->o.window ? 3 : 0);
+    size_t bytes = s->n_slots + (s->o.window ? 3 : 0) + s->o.n_spare;
     if (s->o.pool && wn_kv_pool_page_bytes(s->o.pool) != s->layout.page_bytes)
         return wn_error_set(err, WN_INVALID, "KV pages have %zu bytes, the pool's %zu",
                             s->layout.page_bytes, wn_kv_pool_page_bytes(s->o.pool));
@@ -315,6 +315,19 @@ size_t wn_kv_store_bytes(const wn_kv_store *s)
     for (size_t i = 0; i < s->n_lists; i++)
         n += kv_page_count(s->lists[i].n_log);
     return n * s->layout.page_bytes + s->n_lists * n_pages * per_page;
+}
+
+size_t wn_kv_store_own_bytes(const wn_kv_store *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_lists; i++) {
+        const kv_list *list = &s->lists[i];
+        for (size_t page = 0; page < kv_page_count(list->n_log); page++)
+            n += !is_shared(s, list->log[page]);
+        for (size_t page = 0; page < kv_page_count(s->length); page++)
+            n += list->tail[page] && !is_shared(s, list->tail[page]);
+    }
+    return n * s->layout.page_bytes;
 }
 
 size_t wn_kv_store_n_kept(const wn_kv_store *s, size_t layer, size_t head)

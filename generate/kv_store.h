@@ -35,12 +35,15 @@ typedef struct wn_kv_store_options {
     size_t n_chunk;   /* tokens of one extension at most */
     size_t window;    /* tokens; 0: dense, nothing is ever evicted */
     wn_kv_pool *pool; /* shared; NULL: one of its own that n_ctx tokens fit into */
+    size_t n_spare;   /* pages more of that, for each list: for a copy that keeps what s drops */
 } wn_kv_store_options;
 
 /* WN_INVALID when the pool's pages have another size. */
 wn_status wn_kv_store_open(wn_kv_store **out, const wn_kv_store_options *options, wn_error *err);
 /* A store with the same content and pool; they part ways from here. */
 wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *s, wn_error *err);
+/* Replaces the content of s by that of another store with the same options and pool. */
+void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from);
 void wn_kv_store_close(wn_kv_store *s); /* NULL is fine */
 
 /* Takes slots for n <= n_chunk tokens behind the sequence. WN_LIMIT, and nothing has changed, where
@@ -73,6 +76,8 @@ void wn_kv_store_trim(wn_kv_store *s); /* gives memory of the pool's free pages 
 
 /* Pages, shared ones included, and what the lists themselves take. */
 size_t wn_kv_store_bytes(const wn_kv_store *s);
+/* Of pages that no other store has. */
+size_t wn_kv_store_own_bytes(const wn_kv_store *s);
 /* Tokens that this head still has: its log and its tail. */
 size_t wn_kv_store_n_kept(const wn_kv_store *s, size_t layer, size_t head);
 /* Whether it has the one at this position. */

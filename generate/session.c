@@ -36,6 +36,12 @@ static wn_status check_options(wn_session *s, const wn_session_options *options,
     return WN_OK;
 }
 
+/* Others can be cut anywhere: they need no mark. */
+static bool evicts(const wn_session *s)
+{
+    return s->point.window && s->point.window < s->n_ctx;
+}
+
 static wn_status open_store(wn_session *s, const wn_session_options *options, wn_error *err)
 {
     const wn_model_config *c = wn_model_config_of(s->model);
@@ -46,8 +52,27 @@ static wn_status open_store(wn_session *s, const wn_session_options *options, wn
                              .n_ctx = s->n_ctx,
                              .n_chunk = s->n_chunk,
                              .window = s->point.window,
+                             .n_spare = options->resume && evicts(s)
+                                            ? s->point.window / WN_KV_SLOTS + 4 /* of a mark */
+                                            : 0,
                              .pool = options->pool};
     return wn_kv_store_open(&s->kv, &o, err);
+}
+
+static wn_status open_mark(wn_session *s, bool wanted, wn_error *err)
+{
+    if (!wanted || !evicts(s))
+        return WN_OK;
+    WN_TRY(wn_kv_store_fork(&s->mark, s->kv, err));
+    wn_kv_store_truncate(s->mark, 0);
+    return WN_OK;
+}
+
+void wn_session_drop_mark(wn_session *s)
+{
+    if (s->mark)
+        wn_kv_store_truncate(s->mark, 0);
+    s->mark_length = 0;
 }
 
 static wn_status carve_scratch(wn_session *s, wn_error *err)
@@ -94,6 +119,8 @@ wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
     if (status == WN_OK)
         status = open_store(s, options, err);
     if (status == WN_OK)
+        status = open_mark(s, options->resume, err);
+    if (status == WN_OK)
         status = carve_scratch(s, err);
     if (status != WN_OK) {
         wn_session_close(s);
@@ -121,6 +148,8 @@ wn_status wn_session_fork(wn_session **out, const wn_session *from, wn_error *er
     s->n_read = from->n_read;
     wn_status status = wn_kv_store_fork(&s->kv, from->kv, err);
     if (status == WN_OK)
+        status = open_mark(s, from->mark != NULL, err);
+    if (status == WN_OK)
         status = carve_scratch(s, err);
     if (status != WN_OK) {
         wn_session_close(s);
@@ -140,6 +169,7 @@ void wn_session_close(wn_session *s)
                         s->new_v, s->inner, s->angles, s->logits};
     for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
         free(scratch[i]);
+    wn_kv_store_close(s->mark);
     wn_kv_store_close(s->kv);
     free(s->ids);
     free(s->evict);
@@ -168,7 +198,14 @@ const int32_t *wn_session_ids(const wn_session *s)
 
 size_t wn_session_truncate(wn_session *s, size_t n)
 {
+    const size_t length = s->length;
     s->length = wn_kv_store_truncate(s->kv, n);
+    if (s->mark_length > n)
+        wn_session_drop_mark(s);
+    if (n < length && s->length < s->mark_length) {
+        wn_kv_store_copy(s->kv, s->mark);
+        s->length = s->mark_length;
+    }
     if (s->n_read > s->length)
         s->n_read = s->length;
     return s->length;
@@ -181,7 +218,7 @@ size_t wn_session_capacity(const wn_session *s)
 
 size_t wn_session_kv_bytes(const wn_session *s)
 {
-    return wn_kv_store_bytes(s->kv);
+    return wn_kv_store_bytes(s->kv) + (s->mark ? wn_kv_store_own_bytes(s->mark) : 0);
 }
 
 size_t wn_session_dense_bytes(const wn_session *s)

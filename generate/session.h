@@ -39,6 +39,9 @@ typedef struct wn_session_options {
     const wn_token_range *keep; /* [n_keep <= WN_SESSION_MAX_KEEP] whose tokens stay, whatever the
                                    heads say: instructions, the first few tokens; copied */
     size_t n_keep;
+    bool resume;      /* with heads: truncate can go back to the last cut between the chunks of what
+                         was read last, which costs the pages of one window; where the pool has no
+                         room for them, it cannot */
     wn_kv_pool *pool; /* of wn_session_pool_open, for sessions that share a limit and pages;
                          NULL: one of its own that n_ctx tokens fit into */
     size_t thin; /* for measurements, without heads: 0 = keep all keys; n = every KV head keeps the
@@ -96,7 +99,9 @@ size_t wn_session_length(const wn_session *s); /* tokens held */
  * them again changes no bit of what follows. */
 size_t wn_session_n_read(const wn_session *s);
 const int32_t *wn_session_ids(const wn_session *s);
-/* Keeps the first n tokens and returns their number; 0 where keys of them were evicted. */
+/* Keeps the first n tokens and returns their number; where keys of them were evicted, fewer: those
+ * that it can go back to (wn_session_options.resume), or 0. What is read from there on has the bits
+ * of a session that read it all. */
 size_t wn_session_truncate(wn_session *s, size_t n);
 size_t wn_session_capacity(const wn_session *s);
 /* Held for K and V now; what other sessions share counts in each. */

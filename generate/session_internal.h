@@ -11,10 +11,12 @@ struct wn_session {
     const wn_model *model;
     wn_compute *compute;
     size_t n_ctx, n_chunk;
-    size_t length;   /* tokens held */
-    size_t n_read;   /* of them, from the first on, read: not decoded, nor behind a decoded one */
-    int32_t *ids;    /* [n_ctx] */
-    wn_kv_store *kv; /* K after RoPE */
+    size_t length;     /* tokens held */
+    size_t n_read;     /* of them, from the first on, read: not decoded, nor behind a decoded one */
+    int32_t *ids;      /* [n_ctx] */
+    wn_kv_store *kv;   /* K after RoPE */
+    wn_kv_store *mark; /* what kv was after the first mark_length tokens; NULL: not asked for */
+    size_t mark_length;
     const wn_dms_heads *heads;
     wn_dms_point point; /* window 0: dense */
     wn_token_range keep[WN_SESSION_MAX_KEEP];
@@ -44,6 +46,8 @@ typedef struct wn_session_rows {
  * WN_LIMIT where a pool is too small, *full is the session then and nothing has changed. */
 wn_status wn_session_step(const wn_session_rows *r, const int32_t *ids, size_t *full,
                           wn_error *err);
+/* truncate cannot go back any more; the mark's pages are free. */
+void wn_session_drop_mark(wn_session *s);
 /* Their K and V go to the caches, their last hidden states to x. */
 void wn_session_forward(const wn_session_rows *r);
 /* One layer's decisions for n tokens of s, from their rows of h and of q before RoPE, to the KV

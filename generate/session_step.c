@@ -35,6 +35,17 @@ static size_t settled_at(const wn_session *s, size_t length, bool decode)
     return decode ? length : length / s->n_chunk * s->n_chunk;
 }
 
+/* Whether there was any. */
+static bool drop_marks(const wn_session_rows *r)
+{
+    bool any = false;
+    for (size_t i = 0; i < r->n; i++) {
+        any = any || r->sessions[i]->mark_length;
+        wn_session_drop_mark(r->sessions[i]);
+    }
+    return any;
+}
+
 wn_status wn_session_step(const wn_session_rows *r, const int32_t *ids, size_t *full, wn_error *err)
 {
     wn_kv_store *stores[WN_SESSIONS_MAX];
@@ -43,7 +54,14 @@ wn_status wn_session_step(const wn_session_rows *r, const int32_t *ids, size_t *
         stores[i] = r->sessions[i]->kv;
         settled[i] = settled_at(r->sessions[i], r->sessions[i]->length + r->n_each, r->decode);
     }
-    WN_TRY(wn_kv_stores_extend(stores, r->n, r->n_each, settled, full, err));
+    wn_error no_room = {0};
+    wn_status status = wn_kv_stores_extend(stores, r->n, r->n_each, settled, full, &no_room);
+    if (status == WN_LIMIT && drop_marks(r)) { /* tokens go before */
+        no_room = (wn_error){0};
+        status = wn_kv_stores_extend(stores, r->n, r->n_each, settled, full, &no_room);
+    }
+    if (status != WN_OK)
+        return wn_error_set(err, status, "%s", no_room.text);
     for (size_t i = 0; i < r->n; i++) {
         wn_session *s = r->sessions[i];
         memcpy(s->ids + s->length, ids + i * r->n_each, r->n_each * sizeof *ids);
@@ -66,6 +84,15 @@ static wn_status read_chunk(wn_session *s, const int32_t *ids, size_t n, wn_erro
                            err);
 }
 
+/* At the last cut between chunks before n_left more tokens end, where all until there was read. */
+static void set_mark(wn_session *s, size_t n_left)
+{
+    if (!s->mark || s->length % s->n_chunk || n_left >= s->n_chunk || s->n_read < s->length)
+        return;
+    wn_kv_store_copy(s->mark, s->kv);
+    s->mark_length = s->length;
+}
+
 wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
                             void *progress_ctx, wn_error *err)
 {
@@ -74,6 +101,7 @@ wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_prog
         size_t m = chunk_size(s, n - done);
         WN_TRY(read_chunk(s, ids + done, m, err));
         done += m;
+        set_mark(s, n - done);
         if (done == n) {
             wn_session_project(s, m - 1, 1, true, s->logits);
             wn_kv_store_trim(s->kv); /* the last chunk's */

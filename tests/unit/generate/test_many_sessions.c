@@ -42,7 +42,7 @@ typedef struct population {
     const wn_dms_heads *heads;
     life live[N_LIVE];
     saved_life saved[N_SAVED];
-    size_t n_made, n_forked, n_restored, n_refused, n_limits, n_cancelled, n_checked;
+    size_t n_made, n_forked, n_restored, n_refused, n_limits, n_cancelled, n_resumed, n_checked;
 } population;
 
 static size_t below(population *p, size_t n)
@@ -55,7 +55,7 @@ static wn_session *make(const population *p, const wn_dms_heads *heads, wn_kv_po
 {
     wn_session *s = NULL;
     const wn_session_options o = {
-        .n_chunk = CHUNK, .heads = heads, .kv_format = p->format, .pool = pool};
+        .n_chunk = CHUNK, .heads = heads, .kv_format = p->format, .resume = true, .pool = pool};
     CHECK(wn_session_open(&s, p->model, p->compute, &o, NULL) == WN_OK);
     return s;
 }
@@ -167,7 +167,8 @@ static void live_on(population *p, life *l)
         restore(p, l);
         break;
     case 5:
-        (void)wn_session_truncate(l->s, below(p, length + 1));
+        (void)wn_session_truncate(l->s, length - below(p, (below(p, 2) ? length : length / 4) + 1));
+        p->n_resumed += l->heads && wn_session_length(l->s) % CHUNK == 0 && wn_session_length(l->s);
         break;
     default:
         compare(p, l);
@@ -248,11 +249,12 @@ static void test_many_sessions(void **state)
         population *p = &all[i];
         assert_int_equal(pthread_join(p->thread, NULL), 0);
         printf("%s: %zu sessions, %zu of them forks; %zu restored, %zu refused; %zu times no room, "
-               "%zu cancelled; %zu compared\n",
+               "%zu cancelled, %zu resumed; %zu compared\n",
                wn_kv_format_name(p->format), p->n_made, p->n_forked, p->n_restored, p->n_refused,
-               p->n_limits, p->n_cancelled, p->n_checked);
+               p->n_limits, p->n_cancelled, p->n_resumed, p->n_checked);
         assert_true(p->n_forked > 100 && p->n_restored > 100 && p->n_refused > 50);
-        assert_true(p->n_limits > 100 && p->n_cancelled > 100 && p->n_checked > 100);
+        assert_true(p->n_resumed > 5 && p->n_limits > 100 && p->n_cancelled > 100 &&
+                    p->n_checked > 100);
         assert_int_equal(wn_kv_pool_n_used(p->pool), 0);
         assert_int_equal(wn_kv_pool_bytes(p->pool), 0);
         wn_kv_pool_close(p->pool);

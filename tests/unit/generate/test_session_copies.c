@@ -146,6 +146,40 @@ static void test_refusals(void **state)
     wn_strbuf_free(&bytes);
 }
 
+/* A session with heads goes back to the last cut of what it read, if asked to be able to, and from
+ * there on has the bits of one that read all. */
+static void test_resume(void **state)
+{
+    (void)state;
+    wn_dms_point p = point;
+    const wn_dms_heads h = linear_heads(&p, 1);
+    float whole[TINY_VOCAB];
+    wn_session *s = open_in(NULL, model, compute, &h, WN_KV_INT8);
+    append(s, ids, 150);
+    memcpy(whole, wn_session_logits(s), sizeof whole);
+    assert_int_equal(wn_session_truncate(s, 149), 0);
+    wn_session_close(s);
+    const wn_session_options o = {
+        .n_chunk = 32, .heads = &h, .kv_format = WN_KV_INT8, .resume = true};
+    WN_ASSERT_OK(wn_session_open(&s, model, compute, &o, err));
+    append(s, ids, 110); /* 96 is the last cut */
+    const size_t bytes = wn_session_kv_bytes(s);
+    for (size_t at = 0; at < 20; at++)
+        WN_ASSERT_OK(wn_session_decode(s, ids[at], err));
+    assert_int_equal(wn_session_truncate(s, 120), 96);
+    assert_int_equal(wn_session_n_read(s), 96);
+    append(s, ids + 96, 14);
+    assert_int_equal(wn_session_kv_bytes(s), bytes);
+    assert_int_equal(wn_session_truncate(s, 96), 96);
+    append(s, ids + 96, 54); /* 128 now */
+    assert_memory_equal(wn_session_logits(s), whole, sizeof whole);
+    assert_int_equal(wn_session_truncate(s, 127), 0);
+    assert_int_equal(wn_session_kv_bytes(s), 0);
+    append(s, ids, 150);
+    assert_memory_equal(wn_session_logits(s), whole, sizeof whole);
+    wn_session_close(s);
+}
+
 /* The limit is met before a chunk runs; what was read stays, and goes on once there is room. */
 static void test_limit(void **state)
 {
@@ -204,6 +238,7 @@ static void test_every_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_resume),
         cmocka_unit_test(test_copies_go_on_alike),
         cmocka_unit_test(test_decoded_state_is_copied),
         cmocka_unit_test(test_refusals),
