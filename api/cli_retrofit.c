@@ -19,8 +19,10 @@ static const wn_option options[] = {
     {"measure-texts", WN_OPT_INT, "2", 1, 1000, "N",
      "texts that operating points are chosen and measured on; they are not learnt from"},
     {"measure-tokens", WN_OPT_INT, "4096", 128, 1000000, "N", "tokens of each"},
-    {"marks", WN_OPT_STR, "4.5,3,6,8", 0, 0, "LIST",
-     "operating points: dense slots / live slots at --measure-tokens; the first is the default"},
+    {"marks", WN_OPT_STR, "4.6,3.1,6.1,8.1", 0, 0, "LIST",
+     "operating points, the default first: dense slots / live slots at --measure-tokens, or at "
+     "fewer "
+     "as in 3.1@2048; on the dial they are rounded down to halves"},
     {0}};
 
 static wn_status show_progress(void *ctx, uint64_t done, uint64_t total)
@@ -36,14 +38,19 @@ static wn_status parse_marks(const char *text, wn_retrofit_options *o, wn_error 
     for (const char *at = text; n < WN_RETROFIT_MAX_POINTS; at++) {
         char *end = NULL;
         o->marks[n++] = strtod(at, &end);
-        if (end == at || !(o->marks[n - 1] > 1) || o->marks[n - 1] > 1000 || (*end && *end != ','))
+        if (end == at || !(o->marks[n - 1] > 1) || o->marks[n - 1] > 1000)
+            break;
+        if (*end == '@' && end[1] >= '1' && end[1] <= '9')
+            o->mark_tokens[n - 1] = strtoul(end + 1, &end, 10);
+        if (*end && *end != ',')
             break;
         if (!*end)
             return WN_OK;
         at = end;
     }
     return wn_error_set(err, WN_INVALID,
-                        "marks \"%.80s\": numbers above 1 with commas between them, %d at most",
+                        "marks \"%.80s\": numbers above 1, @TOKENS behind them or not, with commas "
+                        "between them, %d at most",
                         text, WN_RETROFIT_MAX_POINTS);
 }
 

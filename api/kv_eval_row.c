@@ -13,7 +13,8 @@ static size_t count_kept(const wn_kv_eval *e, size_t list, size_t n)
     return kept;
 }
 
-/* Slots and bytes after n tokens: the log of what was kept beyond the window, and the window. */
+/* Slots and bytes after n tokens, as wn_kv_store_bytes counts them: the log of what was kept beyond
+ * the window, the window, and what lists take for every 64 positions. */
 static void measure_size(const wn_kv_eval *e, size_t n, wn_kv_eval_row *out)
 {
     const size_t first = n > e->window ? n - e->window : 0;
@@ -24,10 +25,12 @@ static void measure_size(const wn_kv_eval *e, size_t n, wn_kv_eval_row *out)
         slots += (double)(log + n - first);
         log_pages += (double)((log + 63) / 64);
     }
-    const double lists = (double)e->n_lists, per_page = (double)e->layout.page_bytes + 16;
+    const double lists = (double)e->n_lists, dense = lists * (double)n;
     const double pages = log_pages + lists * (double)tail_pages;
-    out->slots = lists * (double)n / slots;
-    out->bytes = lists * (double)n * 4 * (double)e->g->head_dim / (pages * per_page);
+    const double list_bytes = lists * (double)((n + 63) / 64) * (2 * sizeof(void *) + 8);
+    out->slots = dense / slots;
+    out->bytes =
+        dense * 4 * (double)e->g->head_dim / (pages * (double)e->layout.page_bytes + list_bytes);
     out->log_pages = log_pages / lists;
 }
 

@@ -27,7 +27,8 @@ typedef struct wn_kv_case {
     const char *name;
     wn_evict_rule rule;
     size_t window;
-    double mark; /* on the dial; 0: none */
+    double mark;   /* on the dial; 0: none */
+    size_t length; /* where that was chosen, among the lengths */
     wn_kv_line lines[WN_KV_MAX_LENGTHS];
 } wn_kv_case;
 

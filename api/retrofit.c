@@ -19,7 +19,7 @@
 #define SAVE_EVERY_S 60
 #define COPY_TOKENS 1024
 
-static const size_t windows[] = {128, 256, 384, 512, 768, 1024};
+static const size_t windows[] = {128, 192, 256, 320, 384, 448, 512, 768, 1024};
 #define N_WINDOWS (sizeof windows / sizeof *windows)
 
 struct wn_retrofit {
@@ -36,7 +36,7 @@ struct wn_retrofit {
 
 static void set_defaults(wn_retrofit *r)
 {
-    static const double marks[] = {4.5, 3, 6, 8};
+    static const double marks[] = {4.6, 3.1, 6.1, 8.1};
     wn_retrofit_options *o = &r->o;
     o->n_texts = o->n_texts ? o->n_texts : 12;
     o->n_tokens = o->n_tokens ? o->n_tokens : 2000;
@@ -45,8 +45,9 @@ static void set_defaults(wn_retrofit *r)
     o->measure_tokens = o->measure_tokens ? o->measure_tokens : 4096;
     if (o->marks[0] == 0)
         memcpy(o->marks, marks, sizeof marks);
-    while (r->n_marks < WN_RETROFIT_MAX_POINTS && o->marks[r->n_marks] > 0)
-        r->n_marks++;
+    for (; r->n_marks < WN_RETROFIT_MAX_POINTS && o->marks[r->n_marks] > 0; r->n_marks++)
+        if (o->mark_tokens[r->n_marks] == 0)
+            o->mark_tokens[r->n_marks] = o->measure_tokens;
 }
 
 static wn_status check_options(const wn_retrofit *r, wn_error *err)
@@ -63,11 +64,15 @@ static wn_status check_options(const wn_retrofit *r, wn_error *err)
                             "retrofit: texts of %zu and %zu tokens are too short for a window of "
                             "%zu",
                             o->n_tokens, o->measure_tokens, o->window);
-    for (size_t i = 0; i < r->n_marks; i++)
-        if (!(o->marks[i] > 1) || (double)o->window * o->marks[i] > 0.8 * (double)o->measure_tokens)
+    for (size_t i = 0; i < r->n_marks; i++) {
+        if (o->mark_tokens[i] > o->measure_tokens)
+            return wn_error_set(err, WN_INVALID, "retrofit: %gx at %zu tokens: %zu are measured",
+                                o->marks[i], o->mark_tokens[i], o->measure_tokens);
+        if (!(o->marks[i] > 1) || (double)o->window * o->marks[i] > 0.8 * (double)o->mark_tokens[i])
             return wn_error_set(err, WN_INVALID,
                                 "retrofit: a window of %zu leaves no %gx of %zu tokens", o->window,
-                                o->marks[i], o->measure_tokens);
+                                o->marks[i], o->mark_tokens[i]);
+    }
     return WN_OK;
 }
 
@@ -86,6 +91,31 @@ static wn_status refuse_own_heads(const wn_model *m, wn_error *err)
                         wn_model_name(m));
 }
 
+/* 512, 1024, ... and those of the marks. */
+static void set_lengths(wn_retrofit *r)
+{
+    wn_kv_lengths *l = &r->lengths;
+    size_t next = 512;
+    while (l->n < WN_KV_MAX_LENGTHS && (l->n == 0 || l->at[l->n - 1] < r->o.measure_tokens)) {
+        size_t n = next < r->o.measure_tokens ? next : r->o.measure_tokens;
+        for (size_t i = 0; i < r->n_marks; i++)
+            if (r->o.mark_tokens[i] < n && (l->n == 0 || r->o.mark_tokens[i] > l->at[l->n - 1]))
+                n = r->o.mark_tokens[i];
+        l->at[l->n++] = n;
+        while (next <= n)
+            next *= 2;
+    }
+    l->at[l->n - 1] = r->o.measure_tokens;
+}
+
+static size_t line_of(const wn_retrofit *r, size_t n_tokens)
+{
+    size_t i = 0;
+    while (i + 1 < r->lengths.n && r->lengths.at[i] < n_tokens)
+        i++;
+    return i;
+}
+
 wn_status wn_retrofit_open(wn_retrofit **out, const wn_model *m, wn_compute *c,
                            const wn_retrofit_options *options, wn_error *err)
 {
@@ -97,9 +127,7 @@ wn_status wn_retrofit_open(wn_retrofit **out, const wn_model *m, wn_compute *c,
     *r = (wn_retrofit){.model = m, .compute = c, .o = *options};
     r->n_lists = g->n_layers * g->n_kv_heads;
     set_defaults(r);
-    for (size_t n = 512; n < r->o.measure_tokens && r->lengths.n + 1 < WN_KV_MAX_LENGTHS; n *= 2)
-        r->lengths.at[r->lengths.n++] = n;
-    r->lengths.at[r->lengths.n++] = r->o.measure_tokens;
+    set_lengths(r);
     r->weight = wn_alloc(r->n_lists, g->d_model * sizeof *r->weight);
     r->bias = wn_alloc(r->n_lists, sizeof *r->bias);
     r->cases = wn_alloc(r->n_marks, sizeof *r->cases);
@@ -210,14 +238,17 @@ static size_t list_candidates(const wn_retrofit *r, wn_kv_case *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < r->n_marks; i++) {
-        const double live = (double)r->o.measure_tokens / r->o.marks[i];
+        const size_t tokens = r->o.mark_tokens[i];
+        const double live = (double)tokens / r->o.marks[i];
         size_t n_before = n;
         for (size_t w = 0; w < N_WINDOWS; w++)
-            if (windows[w] >= r->o.window && (double)windows[w] < 0.6 * live &&
-                (double)windows[w] >= 0.25 * live)
-                out[n++] = (wn_kv_case){.window = windows[w], .mark = r->o.marks[i]};
+            if (windows[w] >= r->o.window && (double)windows[w] < 0.55 * live &&
+                (double)windows[w] >= 0.3 * live)
+                out[n++] = (wn_kv_case){
+                    .window = windows[w], .mark = r->o.marks[i], .length = line_of(r, tokens)};
         if (n == n_before)
-            out[n++] = (wn_kv_case){.window = r->o.window, .mark = r->o.marks[i]};
+            out[n++] = (wn_kv_case){
+                .window = r->o.window, .mark = r->o.marks[i], .length = line_of(r, tokens)};
         for (size_t k = n_before; k < n; k++) {
             out[k].name = "heads";
             out[k].rule =
@@ -232,12 +263,13 @@ static size_t list_candidates(const wn_retrofit *r, wn_kv_case *out)
 static void find_offsets(const wn_retrofit *r, const float *logits, float *room, wn_kv_case *cases,
                          size_t n_cases)
 {
-    const size_t n = r->o.measure_tokens, n_kv_heads = wn_model_config_of(r->model)->n_kv_heads;
+    const size_t all = r->o.measure_tokens, n_kv_heads = wn_model_config_of(r->model)->n_kv_heads;
     const size_t n_rows = r->o.n_measure * r->n_lists / n_kv_heads; /* texts times layers */
     for (size_t c = 0; c < n_cases; c++) {
+        const size_t n = r->lengths.at[cases[c].length];
         const size_t far = (n - cases[c].window) * n_kv_heads;
         for (size_t i = 0; i < n_rows; i++)
-            memcpy(room + i * far, logits + i * n * n_kv_heads, far * sizeof *room);
+            memcpy(room + i * far, logits + i * all * n_kv_heads, far * sizeof *room);
         const double live = (double)n / cases[c].mark - (double)cases[c].window;
         const double keep = (live > 0 ? live : 0) * (double)(r->n_lists * r->o.n_measure);
         cases[c].rule.offset = wn_kv_offset(room, n_rows * far, (size_t)keep, false);
@@ -317,7 +349,7 @@ static wn_status measure_copying(wn_retrofit *r, wn_kv_eval *e, wn_kv_case *case
  * which is four times as hard at the same number of keys, and both are to count. */
 static double cost(const wn_retrofit *r, const wn_kv_case *c)
 {
-    const wn_kv_sum *text = &c->lines[r->lengths.n - 1].text;
+    const wn_kv_sum *text = &c->lines[c->length].text;
     const size_t line = copy_line(r);
     double sum = text->mean / (double)text->n_texts;
     if (line != SIZE_MAX && c->lines[line].copy.n_texts)
@@ -331,7 +363,7 @@ static void choose(wn_retrofit *r, const wn_kv_case *cases, size_t n_cases)
     r->n_cases = 0;
     for (size_t c = 0; c < n_cases; c++) {
         wn_kv_case *best = r->n_cases ? &r->cases[r->n_cases - 1] : NULL;
-        if (!best || best->mark != cases[c].mark)
+        if (!best || best->mark != cases[c].mark || best->length != cases[c].length)
             r->cases[r->n_cases++] = cases[c];
         else if (cost(r, &cases[c]) < cost(r, best))
             *best = cases[c];
@@ -384,19 +416,26 @@ wn_status wn_retrofit_run(wn_retrofit *r, wn_error *err)
     return status;
 }
 
+/* Rounded down, so that a session on other text has what the dial says. */
+static double dial_mark(double ratio)
+{
+    return ratio >= 2 ? floor(2 * ratio) / 2 : floor(10 * ratio) / 10;
+}
+
 static json_t *points_json(const wn_retrofit *r)
 {
     json_t *points = json_array();
     for (size_t i = 0; i < r->n_cases; i++) {
         const wn_kv_case *c = &r->cases[i];
-        const wn_kv_sum *s = &c->lines[r->lengths.n - 1].text;
+        const size_t tokens = r->lengths.at[c->length];
+        const wn_kv_sum *s = &c->lines[c->length].text;
         const double n = (double)s->n_texts, live = s->live / n;
-        const double window = (double)c->window / (double)r->o.measure_tokens;
+        const double window = (double)c->window / (double)tokens;
         json_array_append_new(
-            points, json_pack("{s:I, s:f, s:f, s:f, s:o}", "window", (json_int_t)c->window, "bias",
-                              (double)c->rule.offset, "ratio", round(10 / live) / 10, "kept",
-                              (live - window) / (1 - window), "measured",
-                              wn_kv_table_json(c, 1, &r->lengths)));
+            points, json_pack("{s:I, s:f, s:f, s:I, s:f, s:o}", "window", (json_int_t)c->window,
+                              "bias", (double)c->rule.offset, "ratio", dial_mark(1 / live),
+                              "tokens", (json_int_t)tokens, "kept", (live - window) / (1 - window),
+                              "measured", wn_kv_table_json(c, 1, &r->lengths)));
     }
     return points;
 }

@@ -26,11 +26,12 @@ typedef struct wn_retrofit_options {
     size_t window;                        /* smallest that the heads shall serve; 0 = 128 */
     size_t n_measure;                     /* texts to measure on; 0 = 2 */
     size_t measure_tokens;                /* of each; 0 = 4096 */
-    double marks[WN_RETROFIT_MAX_POINTS]; /* dense / live slots at measure_tokens; the first is the
-                                             default; 0 ends; none = 4.5, 3, 6, 8 */
-    wn_kv_format kv_format;               /* measured with */
-    const char *state_path;               /* NULL: not resumable */
-    wn_progress_fn progress;              /* may be NULL; steps of both stages */
+    double marks[WN_RETROFIT_MAX_POINTS]; /* dense / live slots; the first is the default; 0 ends;
+                                             none = 4.6, 3.1, 6.1, 8.1 */
+    size_t mark_tokens[WN_RETROFIT_MAX_POINTS]; /* of that context; 0 = measure_tokens, the most */
+    wn_kv_format kv_format;                     /* measured with */
+    const char *state_path;                     /* NULL: not resumable */
+    wn_progress_fn progress;                    /* may be NULL; steps of both stages */
     void *progress_ctx;
 } wn_retrofit_options;
 

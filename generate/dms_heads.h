@@ -23,7 +23,8 @@
  *   decision_shift    0, or 1: the logit of token t decides about token t - 1; optional, default 0
  *   operating_points  JSON list of {"window": 256, "bias": -0.5, "ratio": 4.5, ...}, at least one;
  *                     the first is the default. bias is added to every logit; ratio is the mark on
- *                     the dial: dense slots / live slots as measured. Other fields ("kept",
+ *                     the dial: dense slots / live slots as measured, rounded down, in a context of
+ *                     "tokens" tokens; longer ones lose more. Other fields ("tokens", "kept",
  *                     "measured": [{"tokens", "ratio", "kld_mean", ...}]) are for people.
  *   tokenizer_fingerprint  optional: 64 hex digits, wn_tokenizer_fingerprint of the model's
  *   Other keys (trained_on, metrics) are for people as well.

@@ -46,12 +46,18 @@ grep -q 'a third of every path' "$work/out" || fail "$(cat "$work/out")"
 [ -s "$again.state" ] || fail "no state file"
 "$winnow" retrofit "${small[@]}" --out "$again" --texts 3 >"$work/out" 2>&1 && fail "another fit's state was taken"
 grep -q 'belongs to a fit of another' "$work/out" || fail "$(cat "$work/out")"
-"$winnow" retrofit "${small[@]}" --out "$again" --marks 2.5,1.5 --quiet >"$work/out" || fail "resume"
+"$winnow" retrofit "${small[@]}" --out "$again" --marks 2.5,1.9@256 --quiet >"$work/out" || fail "resume"
 python3 - "$heads" "$again" <<'PY' || fail "resumed heads differ"
-import struct, sys
+import json, struct, sys
 a, b = (open(p, "rb").read() for p in sys.argv[1:])
 start = lambda x: 8 + struct.unpack("<Q", x[:8])[0]
 assert a[start(a):] == b[start(b):]
+# Marks of two contexts, each at its own; on the dial they are rounded down.
+points = json.loads(json.loads(b[8:start(b)])["__metadata__"]["operating_points"])
+assert [p["tokens"] for p in points] == [512, 256] and points[1]["ratio"] < 2 <= points[0]["ratio"] <= 2.5, points
+for p, mark in zip(points, [2.5, 1.9]):
+    measured = [m["ratio"] for m in p["measured"] if m["tokens"] == p["tokens"]]
+    assert abs(measured[0] / mark - 1) < 0.1 and p["ratio"] <= measured[0], p
 PY
 "$winnow" eval kv --small --heads "$heads" --lengths 128,256,512 --text "$work/text/a.txt" "$work/text/b.md" --baselines \
     --no-copy --places 0 --json --quiet >"$work/json" || fail "eval kv"
@@ -87,6 +93,8 @@ refused() {
 }
 refused 'are needed' retrofit
 refused 'marks "0.5"' retrofit "${small[@]}" --out "$again" --marks 0.5
+refused 'marks "2@x"' retrofit "${small[@]}" --out "$again" --marks 2@x
+refused '2x at 513 tokens' retrofit "${small[@]}" --out "$again" --marks 2@513
 refused 'too short for a window' retrofit "${small[@]}" --out "$again" --window 256
 refused 'leaves no 20x' retrofit "${small[@]}" --out "$again" --marks 20
 refused 'do not fit into' retrofit "${small[@]}" --out "$again" --text-tokens 5000
