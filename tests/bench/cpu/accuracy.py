@@ -42,9 +42,9 @@ def run(command):
     return done.stdout
 
 
-def winnow(args, verb, path, *options):
+def winnow(args, isa, verb, path, *options):
     command = [args.winnow, "eval", verb, "--json", "--quiet", "--model", path, "--text", args.text,
-               "--isa", args.isa, "--threads", str(args.threads), *options]
+               "--isa", isa, "--threads", str(args.threads), *options]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)["rows"]
 
 
@@ -99,21 +99,27 @@ def agreement(pairs):
 def measure(args, path, work):
     f32 = os.path.join(work, "f32.gguf")
     run([sys.executable, os.path.join(HERE, "dequantize_gguf.py"), path, f32])
-    ours = winnow(args, "kld", path, "--tokens", str(args.tokens), "--context", "512")[0]
-    rows = {"winnow": {"kld_mean": ours["mean"], "kld_p99": ours["p99"], "kld_max": ours["max"],
-                       "same_top": ours["same_top"]},
-            "llama.cpp": llama_kld(args, path, f32, os.path.join(work, "base"))}
+    rows, pairs = [], {}
+    for isa in args.isa.split(","):
+        ours = winnow(args, isa, "kld", path, "--tokens", str(args.tokens), "--context", "512")[0]
+        rows.append({"program": "winnow", "isa": ours["isa"], "judged": ours["judged"], "kld_mean": ours["mean"],
+                     "kld_p99": ours["p99"], "kld_max": ours["max"], "same_top": ours["same_top"]})
+        if args.greedy:
+            texts = winnow(args, isa, "greedy", path, "--prompts", str(args.greedy), "--generate", "200")
+            pairs[len(rows) - 1] = [(t["ids"], t["f32_ids"]) for t in texts]
+            prompts = [t["prompt_ids"] for t in texts]
+    rows.append({"program": "llama.cpp", "judged": ours["judged"],
+                 **llama_kld(args, path, f32, os.path.join(work, "base"))})
     if args.greedy:
-        texts = winnow(args, "greedy", path, "--prompts", str(args.greedy), "--generate", "200")
-        prompts = [t["prompt_ids"] for t in texts]
-        theirs = zip(llama_texts(args, path, prompts, 200, []),
-                     llama_texts(args, f32, prompts, 200, ["-fa", "off", "-ctk", "f32", "-ctv", "f32"]))
-        for program, pairs in (("winnow", [(t["ids"], t["f32_ids"]) for t in texts]), ("llama.cpp", list(theirs))):
-            found, firsts = agreement(pairs)
-            rows[program].update(found)
-            print(f"{os.path.basename(path)} {program}: texts first differ at", *firsts, file=sys.stderr)
+        pairs[len(rows) - 1] = list(zip(
+            llama_texts(args, path, prompts, 200, []),
+            llama_texts(args, f32, prompts, 200, ["-fa", "off", "-ctk", "f32", "-ctv", "f32"])))
+    for i, texts in pairs.items():
+        found, firsts = agreement(texts)
+        rows[i].update(found)
+        print(f"{os.path.basename(path)} {rows[i]['program']}: texts first differ at", *firsts, file=sys.stderr)
     os.remove(f32)
-    return ours, rows
+    return rows
 
 
 def show(row, key, form):
@@ -127,7 +133,7 @@ def main():
     parser.add_argument("--text", required=True)
     parser.add_argument("--tokens", type=int, default=10240, help="of the text, at least 1024")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--isa", default="auto")
+    parser.add_argument("--isa", default="auto", help="winnow's instruction sets, \"amx,avx2\"")
     parser.add_argument("--greedy", type=int, default=0, metavar="N", help="also greedy texts after N prompts")
     parser.add_argument("--work", help="folder for large temporary files")
     parser.add_argument("--csv", required=True, help="one line a file and program is added")
@@ -150,15 +156,16 @@ def main():
             if made:
                 run([os.path.join(args.llama, "llama-quantize"), "--allow-requantize", *TYPES[made][:-1], source, path,
                      TYPES[made][-1]])
-            ours, rows = measure(args, path, work)
+            rows = measure(args, path, work)
             name = os.path.basename(path).removesuffix(".gguf") if not made else \
                 f"{os.path.basename(args.make).removesuffix('.gguf')} as {made}"
-            for program, row in rows.items():
+            for row in rows:
+                program = f"winnow, {row['isa']}" if "isa" in row else row["program"]
                 print(f"| {name} | {program} | {row['kld_mean']:.3g} | {row['kld_p99']:.3g} | {row['kld_max']:.3g} | "
                       f"{row['same_top']:.3%} | {show(row, 'greedy_same', 'd')} of {show(row, 'greedy_texts', 'd')} | "
                       f"{show(row, 'greedy_equal', '.1%')} |", flush=True)
                 line = dict(row, date=datetime.datetime.now().isoformat(timespec="seconds"), commit=commit,
-                            machine=machine, isa=ours["isa"], file=name, program=program, judged=ours["judged"])
+                            machine=machine, file=name)
                 os.makedirs(os.path.dirname(os.path.abspath(args.csv)), exist_ok=True)
                 new = not os.path.exists(args.csv) or os.path.getsize(args.csv) == 0
                 with open(args.csv, "a", newline="") as f:
