@@ -6,27 +6,31 @@
 #include "api/exact_pair.h"
 #include "base/checked.h"
 
-static int32_t likeliest(const float *logits, size_t n)
+int32_t wn_likeliest(const float *logits, size_t n_vocab)
 {
     size_t top = 0;
-    for (size_t i = 1; i < n; i++)
+    for (size_t i = 1; i < n_vocab; i++)
         if (logits[i] > logits[top])
             top = i;
     return (int32_t)top;
 }
 
+wn_status wn_write_likeliest(wn_session *s, size_t n_vocab, int32_t *out, size_t n, wn_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = wn_likeliest(wn_session_logits(s), n_vocab);
+        if (i + 1 < n)
+            WN_TRY(wn_session_decode(s, out[i], err));
+    }
+    return WN_OK;
+}
+
 static wn_status continue_text(const wn_exact_side *side, const int32_t *prompt, size_t n_prompt,
                                int32_t *out, size_t n, wn_error *err)
 {
-    size_t n_vocab = wn_model_config_of(side->model)->n_vocab;
     wn_session_truncate(side->session, 0);
     WN_TRY(wn_session_append(side->session, prompt, n_prompt, NULL, NULL, err));
-    for (size_t i = 0; i < n; i++) {
-        out[i] = likeliest(wn_session_logits(side->session), n_vocab);
-        if (i + 1 < n)
-            WN_TRY(wn_session_decode(side->session, out[i], err));
-    }
-    return WN_OK;
+    return wn_write_likeliest(side->session, wn_model_config_of(side->model)->n_vocab, out, n, err);
 }
 
 static void compare(wn_greedy_texts *t)

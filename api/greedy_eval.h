@@ -34,4 +34,9 @@ typedef wn_status (*wn_greedy_visit_fn)(void *ctx, const wn_greedy_texts *texts,
 wn_status wn_greedy_eval(wn_service *s, const wn_greedy_options *o, wn_greedy_visit_fn visit,
                          void *ctx, wn_error *err);
 
+/* The token with the highest of n_vocab logits, the first of equals. */
+int32_t wn_likeliest(const float *logits, size_t n_vocab);
+/* It again and again, behind what the session holds: out [n]; the last one is not appended. */
+wn_status wn_write_likeliest(wn_session *s, size_t n_vocab, int32_t *out, size_t n, wn_error *err);
+
 #endif

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "api/greedy_eval.h"
 #include "base/checked.h"
 #include "generate/generation.h"
 
@@ -70,21 +71,12 @@ size_t wn_kv_reader_length(const wn_kv_reader *r)
     return wn_session_length(r->session);
 }
 
-static int32_t likeliest(const float *logits, size_t n)
-{
-    size_t top = 0;
-    for (size_t i = 1; i < n; i++)
-        if (logits[i] > logits[top])
-            top = i;
-    return (int32_t)top;
-}
-
 wn_status wn_kv_reader_report(const wn_kv_reader *r, wn_kv_report *out, wn_error *err)
 {
     const size_t n_vocab = wn_model_config_of(r->o.model)->n_vocab;
     wn_session *fork = NULL;
     WN_TRY(wn_session_fork(&fork, r->session, err));
-    wn_status status = wn_session_decode(fork, likeliest(wn_session_logits(fork), n_vocab), err);
+    wn_status status = wn_session_decode(fork, wn_likeliest(wn_session_logits(fork), n_vocab), err);
     if (status == WN_OK)
         status = wn_kv_report_make(fork, NULL, out, err);
     wn_session_close(fork);
@@ -96,12 +88,7 @@ wn_status wn_kv_reader_write(const wn_kv_reader *r, int32_t *out, size_t n, wn_e
     const size_t n_vocab = wn_model_config_of(r->o.model)->n_vocab;
     wn_session *fork = NULL;
     WN_TRY(wn_session_fork(&fork, r->session, err));
-    wn_status status = WN_OK;
-    for (size_t i = 0; status == WN_OK && i < n; i++) {
-        out[i] = likeliest(wn_session_logits(fork), n_vocab);
-        if (i + 1 < n)
-            status = wn_session_decode(fork, out[i], err);
-    }
+    const wn_status status = wn_write_likeliest(fork, n_vocab, out, n, err);
     wn_session_close(fork);
     return status;
 }
