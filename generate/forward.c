@@ -6,22 +6,23 @@
 
 #include "generate/session_internal.h"
 
-/* Each session's queries meet its own keys. */
-static void attend(const wn_session_rows *r, size_t layer)
+/* The queries of each session's rows from `first` on meet its own keys. */
+static void attend(const wn_session_rows *r, size_t layer, size_t first)
 {
     const wn_session *s = r->sessions[0];
     const wn_model_config *c = &s->model->config;
     const size_t stride = c->n_heads * c->head_dim;
     wn_attention_args args[WN_SESSIONS_MAX];
     for (size_t i = 0; i < r->n; i++) {
+        const size_t at = (i * r->n_each + first) * stride;
         args[i] = (wn_attention_args){
-            .q = s->q + i * r->n_each * stride,
-            .m = r->n_each,
+            .q = s->q + at,
+            .m = r->n_each - first,
             .q_stride = stride,
             .decode = r->decode,
             .n_heads = c->n_heads,
             .scale = 1.0f / sqrtf((float)c->head_dim),
-            .out = s->attended + i * r->n_each * stride,
+            .out = s->attended + at,
             .out_stride = stride,
         };
         wn_kv_store_view(r->sessions[i]->kv, layer, r->n_each, &args[i]);
@@ -60,30 +61,39 @@ static void multiply(wn_session *s, bool decode, const wn_product *products, siz
         wn_matmul_many(s->compute, products, n_products, x, n);
 }
 
-static void attention_block(const wn_session_rows *r, size_t layer)
+/* All rows' K and V; then the rows of x from `first` on. */
+static void attention_block(const wn_session_rows *r, size_t layer, size_t first)
 {
     wn_session *s = r->sessions[0];
     const wn_model_config *c = &s->model->config;
     const wn_layer *y = &s->model->layers[layer];
-    const size_t n = r->n * r->n_each;
-    wn_rmsnorm(s->compute, s->x, y->attn_norm, n, c->d_model, c->norm_eps, s->h);
+    const size_t n = r->n * r->n_each, q_stride = c->n_heads * c->head_dim;
+    const wn_norm norm = {y->attn_norm, c->norm_eps, s->h};
     const wn_product qkv[] = {{y->q, y->q_bias, s->q, false},
                               {y->k, y->k_bias, s->new_k, false},
                               {y->v, y->v_bias, s->new_v, false}};
-    multiply(s, r->decode, qkv, 3, s->h, n);
+    if (r->decode) {
+        wn_rmsnorm(s->compute, s->x, norm.w, n, c->d_model, norm.eps, s->h);
+        wn_matmul_decode(s->compute, qkv, 3, s->h, n);
+    } else {
+        wn_matmul_normed(s->compute, qkv, 3, s->x, &norm, n);
+    }
     place_keys(r, layer);
-    attend(r, layer);
-    multiply(s, r->decode, &(wn_product){.w = y->o, .y = s->x, .add = true}, 1, s->attended, n);
+    if (first == n)
+        return;
+    attend(r, layer, first);
+    multiply(s, r->decode, &(wn_product){.w = y->o, .y = s->x + first * c->d_model, .add = true}, 1,
+             s->attended + first * q_stride, n - first);
 }
 
-static void ffn_block(wn_session *s, size_t layer, size_t n, bool decode)
+static void ffn_block(wn_session *s, size_t layer, size_t first, size_t n, bool decode)
 {
     const wn_model_config *c = &s->model->config;
     const wn_layer *y = &s->model->layers[layer];
-    wn_compute *k = s->compute;
-    wn_rmsnorm(k, s->x, y->ffn_norm, n, c->d_model, c->norm_eps, s->h);
-    const wn_ffn f = {.gate = y->gate, .up = y->up, .down = y->down};
-    wn_ffn_add(k, &f, s->h, n, decode, s->inner, s->x);
+    float *x = s->x + first * c->d_model;
+    const wn_norm norm = {y->ffn_norm, c->norm_eps, s->h};
+    const wn_ffn f = {.gate = y->gate, .up = y->up, .down = y->down, .norm = &norm};
+    wn_ffn_add(s->compute, &f, x, n - first, decode, s->inner, x);
 }
 
 void wn_session_forward(const wn_session_rows *r)
@@ -91,17 +101,19 @@ void wn_session_forward(const wn_session_rows *r)
     wn_session *s = r->sessions[0];
     const wn_model *m = s->model;
     const size_t n = r->n * r->n_each;
-    for (size_t row = 0; row < n; row++) {
-        const wn_session *own = r->sessions[row / r->n_each];
-        wn_matrix_row(m->embed, (size_t)own->ids[own->length + row % r->n_each],
-                      s->x + row * m->config.d_model);
+    for (size_t i = 0; i < r->n; i++) {
+        const wn_session *own = r->sessions[i];
+        wn_matrix_gather(s->compute, m->embed, own->ids + own->length, r->n_each,
+                         s->x + i * r->n_each * m->config.d_model);
+        wn_rope_angles(s->compute, r->n_each, m->config.head_dim, own->length, m->inv_freq,
+                       s->angles + i * r->n_each * m->config.head_dim);
     }
-    for (size_t i = 0; i < r->n; i++)
-        wn_rope_angles(s->compute, r->n_each, m->config.head_dim, r->sessions[i]->length,
-                       m->inv_freq, s->angles + i * r->n_each * m->config.head_dim);
     for (size_t layer = 0; layer < m->config.n_layers; layer++) {
-        attention_block(r, layer);
-        ffn_block(s, layer, n, r->decode);
+        /* Rows whose outputs nobody wants leave their K and V in the last layer, no more. */
+        const size_t first = layer + 1 < m->config.n_layers ? 0 : r->n_each - r->n_outputs;
+        attention_block(r, layer, first);
+        if (first < n)
+            ffn_block(s, layer, first, n, r->decode);
     }
 }
 

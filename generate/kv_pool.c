@@ -136,12 +136,17 @@ void wn_kv_pool_give(wn_kv_pool *p, uint8_t *page)
         p->first_free = i;
 }
 
-void wn_kv_pool_trim(wn_kv_pool *p)
+void wn_kv_pool_trim(wn_kv_pool *p, size_t slack)
 {
+    size_t left = slack / BLOCK_BYTES;
     for (size_t i = 0; i < p->n_blocks; i++) {
         block *b = &p->blocks[i];
         if (!b->touched || b->n_used)
             continue;
+        if (left > 0) {
+            left--;
+            continue;
+        }
         madvise(p->data + i * BLOCK_BYTES, BLOCK_BYTES, MADV_DONTNEED);
         b->touched = false;
         p->n_touched--;

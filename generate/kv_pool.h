@@ -6,7 +6,8 @@
  *
  * Address space for max_bytes is taken at open, memory as pages are; the lowest free page is taken
  * first. It is held in blocks of 2 MiB, and wn_kv_pool_trim returns those without a page in use to
- * the system. The pool lives until all who share it have closed it. Threads: one at a time.
+ * the system, but for some if that is wanted. The pool lives until all who share it have closed it.
+ * Threads: one at a time.
  */
 #ifndef WN_GENERATE_KV_POOL_H
 #define WN_GENERATE_KV_POOL_H
@@ -36,6 +37,8 @@ uint8_t *wn_kv_pool_take(wn_kv_pool *p);
 void wn_kv_pool_hold(wn_kv_pool *p, const uint8_t *page);            /* one reference more */
 bool wn_kv_pool_is_shared(const wn_kv_pool *p, const uint8_t *page); /* more than one */
 void wn_kv_pool_give(wn_kv_pool *p, uint8_t *page);                  /* one less; 0: free */
-void wn_kv_pool_trim(wn_kv_pool *p);
+/* Returns blocks without a page in use, the highest first, until no more than `slack` bytes of such
+ * blocks are left: memory that comes from the system has to be cleared by it first. */
+void wn_kv_pool_trim(wn_kv_pool *p, size_t slack);
 
 #endif

@@ -5,6 +5,9 @@
 #include "base/checked.h"
 #include "generate/kv_store_internal.h"
 
+/* Of free memory that stays for what comes next: a short prompt's. */
+#define SLACK_BYTES ((size_t)16 << 20)
+
 static wn_status alloc_lists(wn_kv_store *s, wn_error *err)
 {
     const size_t parts = s->o.window ? 2 : 1;
@@ -298,13 +301,13 @@ size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
     }
     s->tail_first = 0;
     s->length = s->extended = n;
-    wn_kv_pool_trim(s->pool);
+    wn_kv_store_trim(s);
     return n;
 }
 
 void wn_kv_store_trim(wn_kv_store *s)
 {
-    wn_kv_pool_trim(s->pool);
+    wn_kv_pool_trim(s->pool, SLACK_BYTES);
 }
 
 size_t wn_kv_store_bytes(const wn_kv_store *s)

@@ -72,7 +72,7 @@ void wn_kv_store_advance(wn_kv_store *s, size_t n, size_t settled);
  * them, were dropped already nothing is kept. Returns the tokens kept. */
 size_t wn_kv_store_truncate(wn_kv_store *s, size_t n);
 
-void wn_kv_store_trim(wn_kv_store *s); /* gives memory of the pool's free pages back */
+void wn_kv_store_trim(wn_kv_store *s); /* gives the pool's free memory back, all but a little */
 
 /* Pages, shared ones included, and what the lists themselves take. */
 size_t wn_kv_store_bytes(const wn_kv_store *s);

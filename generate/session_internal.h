@@ -39,6 +39,7 @@ struct wn_session {
 typedef struct wn_session_rows {
     wn_session *const *sessions;
     size_t n, n_each;
+    size_t n_outputs; /* the last rows of each whose last hidden states are wanted; decoding: 1 */
     bool decode;
 } wn_session_rows;
 
@@ -48,7 +49,8 @@ wn_status wn_session_step(const wn_session_rows *r, const int32_t *ids, size_t *
                           wn_error *err);
 /* truncate cannot go back any more; the mark's pages are free. */
 void wn_session_drop_mark(wn_session *s);
-/* Their K and V go to the caches, their last hidden states to x. */
+/* Their K and V go to the caches, their last hidden states to x: those that are wanted, the others'
+ * rows of x are not finished. */
 void wn_session_forward(const wn_session_rows *r);
 /* One layer's decisions for n tokens of s, from their rows of h and of q before RoPE, to the KV
  * store; a borrowed channel of q becomes 0. */

@@ -77,11 +77,12 @@ wn_status wn_session_step(const wn_session_rows *r, const int32_t *ids, size_t *
     return WN_OK;
 }
 
-static wn_status read_chunk(wn_session *s, const int32_t *ids, size_t n, wn_error *err)
+static wn_status read_chunk(wn_session *s, const int32_t *ids, size_t n, size_t n_outputs,
+                            wn_error *err)
 {
+    const wn_session_rows r = {.sessions = &s, .n = 1, .n_each = n, .n_outputs = n_outputs};
     size_t full = 0;
-    return wn_session_step(&(wn_session_rows){.sessions = &s, .n = 1, .n_each = n}, ids, &full,
-                           err);
+    return wn_session_step(&r, ids, &full, err);
 }
 
 /* At the last cut between chunks before n_left more tokens end, where all until there was read. */
@@ -99,7 +100,7 @@ wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_prog
     WN_TRY(check_ids(s, ids, n, err));
     for (size_t done = 0; done < n;) {
         size_t m = chunk_size(s, n - done);
-        WN_TRY(read_chunk(s, ids + done, m, err));
+        WN_TRY(read_chunk(s, ids + done, m, done + m == n ? 1 : 0, err));
         done += m;
         set_mark(s, n - done);
         if (done == n) {
@@ -120,7 +121,7 @@ wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t
     WN_TRY(check_ids(s, ids, n, err));
     for (size_t done = 0; done < n;) {
         size_t m = chunk_size(s, n - done);
-        WN_TRY(read_chunk(s, ids + done, m, err));
+        WN_TRY(read_chunk(s, ids + done, m, m, err));
         wn_session_project(s, 0, m, false, out + done * n_vocab);
         done += m;
     }
@@ -132,7 +133,8 @@ wn_status wn_session_append_all_logits(wn_session *s, const int32_t *ids, size_t
 static wn_status decode(wn_session *const *sessions, size_t n, const int32_t *ids, float *out,
                         size_t *which, wn_error *err)
 {
-    const wn_session_rows r = {.sessions = sessions, .n = n, .n_each = 1, .decode = true};
+    const wn_session_rows r = {
+        .sessions = sessions, .n = n, .n_each = 1, .n_outputs = 1, .decode = true};
     for (*which = 0; *which < n; ++*which)
         WN_TRY(check_ids(sessions[*which], &ids[*which], 1, err));
     WN_TRY(wn_session_step(&r, ids, which, err));

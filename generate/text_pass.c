@@ -188,12 +188,12 @@ static void attend(wn_text_pass *p, size_t n, size_t window)
 static void feed_forward(wn_text_pass *p, const wn_layer *y, size_t n)
 {
     const wn_model_config *c = &p->model->config;
-    const wn_ffn f = {.gate = y->gate, .up = y->up, .down = y->down};
+    const wn_norm norm = {y->ffn_norm, c->norm_eps, p->normed};
+    const wn_ffn f = {.gate = y->gate, .up = y->up, .down = y->down, .norm = &norm};
     for (size_t at = 0; at < n; at += p->chunk) {
         const size_t m = n - at < p->chunk ? n - at : p->chunk;
         float *x = p->x + at * c->d_model;
-        wn_rmsnorm(p->compute, x, y->ffn_norm, m, c->d_model, c->norm_eps, p->normed);
-        wn_ffn_add(p->compute, &f, p->normed, m, false, p->inner, x);
+        wn_ffn_add(p->compute, &f, x, m, false, p->inner, x);
     }
 }
 
@@ -231,8 +231,7 @@ void wn_text_pass_run(wn_text_pass *p, const int32_t *ids, size_t n,
     const wn_model_config *c = &p->model->config;
     const wn_text_pass_hooks none = {0};
     assert(n <= p->n_max);
-    for (size_t t = 0; t < n; t++)
-        wn_matrix_row(p->model->embed, (size_t)ids[t], p->x + t * c->d_model);
+    wn_matrix_gather(p->compute, p->model->embed, ids, n, p->x);
     wn_rope_angles(p->compute, n, c->head_dim, 0, p->model->inv_freq, p->angles);
     for (size_t layer = 0; layer < c->n_layers; layer++)
         run_layer(p, layer, n, hooks ? hooks : &none);

@@ -154,6 +154,11 @@ const char *wn_compute_reason(const wn_compute *c)
     return c->reason;
 }
 
+bool wn_compute_is_exact(const wn_compute *c)
+{
+    return c->exact;
+}
+
 size_t wn_compute_n_threads(const wn_compute *c)
 {
     return c->n_threads;

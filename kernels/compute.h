@@ -40,6 +40,7 @@ wn_status wn_compute_open(wn_compute **out, const wn_compute_options *options, w
 void wn_compute_close(wn_compute *c);
 const char *wn_compute_isa(const wn_compute *c);    /* "avx512" */
 const char *wn_compute_reason(const wn_compute *c); /* why, for `winnow doctor` */
+bool wn_compute_is_exact(const wn_compute *c);
 size_t wn_compute_n_threads(const wn_compute *c);
 wn_thread_pool *wn_compute_pool(wn_compute *c);
 /* Rows that are best read together: enough to pay for the weights' way through the caches, few
@@ -55,14 +56,20 @@ wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked);
  * Q6_K; n_in must be a multiple of the block (WN_FORMAT otherwise, naming the tensor). */
 wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, wn_error *err);
 void wn_matrix_free(wn_matrix *w);
+/* For a matrix that wn_matmul uses again and again: with a set that has tiles, plain weights are
+ * put into tiles once (bf16, another copy) instead of in every product. The numbers stay the same.
+ */
+wn_status wn_matrix_pack_tiles(wn_matrix *w, wn_compute *c, wn_error *err);
 bool wn_matrix_is_packed(const wn_matrix *w);
 /* wn_matmul with w takes no 8-bit and, of plain types, no bf16 activations. Before its first
  * product. */
 void wn_matrix_set_wide_inputs(wn_matrix *w);
 size_t wn_matrix_rows(const wn_matrix *w); /* n_out */
 size_t wn_matrix_cols(const wn_matrix *w); /* n_in */
-/* Row i as f32 [n_in] (embedding look-up). */
+/* Row i as f32 [n_in]. */
 void wn_matrix_row(const wn_matrix *w, size_t i, float *out);
+/* Rows ids[0 .. n), in [0, n_out), as f32 [n][n_in] (embedding look-up). */
+void wn_matrix_gather(wn_compute *c, const wn_matrix *w, const int32_t *ids, size_t n, float *out);
 
 /* n elements of one block-quantised or plain type to f32; n a multiple of the block. */
 void wn_dequantize(wn_dtype type, const void *src, float *dst, size_t n);
@@ -81,6 +88,15 @@ typedef struct wn_product {
 } wn_product;
 #define WN_MATMUL_MANY 8 /* n at most */
 void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m);
+/* RMS norms of rows (wn_rmsnorm), of which products are made at once. */
+typedef struct wn_norm {
+    const float *w;
+    float eps;
+    float *out; /* [m][n_in]: takes the normed rows; not x */
+} wn_norm;
+/* wn_matmul_many of norm->out. */
+void wn_matmul_normed(wn_compute *c, const wn_product *products, size_t n, const float *x,
+                      const wn_norm *norm, size_t m);
 /* The same for tokens that come one by one: memory is the cost of few rows, up to 8 are nearly as
  * fast as one, and activations are rounded less. A row's bits depend on that row only, in both; but
  * the two differ, so who wants the bits of wn_matmul again has to call it again, whatever m is.
@@ -98,6 +114,7 @@ void wn_matmul_decode(wn_compute *c, const wn_product *products, size_t n, const
 typedef struct wn_ffn {
     const wn_matrix *gate, *up, *down; /* gate: may be NULL */
     const float *up_bias, *down_bias;  /* may be NULL; up_bias is for no gate */
+    const wn_norm *norm;               /* of x first; NULL: none */
 } wn_ffn;
 /* y may be x. inner: [m][d_ff] twice, once without a gate; not touched where a set does without.
  * decode: as wn_matmul_decode. */

@@ -33,7 +33,9 @@ void wn_compute_run(wn_compute *c, size_t n_units, wn_unit_fn body, void *ctx);
 /* Whether wn_tile_matmul takes products with w, and wn_tile_ffn these (tile_matmul.c). */
 bool wn_tiles_serve(const wn_compute *c, const wn_matrix *w);
 bool wn_tiles_serve_ffn(const wn_compute *c, const wn_ffn *f);
-void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m);
+/* norm: may be NULL. */
+void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const float *x,
+                    const wn_norm *norm, size_t m);
 void wn_tile_ffn(wn_compute *c, const wn_ffn *f, const float *x, size_t m, float *y);
 
 static inline uint8_t *wn_compute_scratch(const wn_compute *c, size_t worker)

@@ -14,6 +14,10 @@ void wn_ffn_add(wn_compute *c, const wn_ffn *f, const float *x, size_t m, bool d
         wn_tile_ffn(c, f, x, m, y);
         return;
     }
+    if (f->norm) {
+        wn_rmsnorm(c, x, f->norm->w, m, f->up->n_in, f->norm->eps, f->norm->out);
+        x = f->norm->out;
+    }
     const size_t n = m * f->up->n_out;
     const wn_product first[] = {{.w = f->up, .bias = f->up_bias, .y = inner},
                                 {.w = f->gate, .y = inner + n}};

@@ -26,6 +26,7 @@ struct wn_matrix {
     uint8_t *panels; /* NULL when not packed */
     size_t panel_bytes;
     wn_panel_region *region; /* that panels lie in */
+    uint8_t *tiles;          /* [n_out / 32][n_in / 32][2] tiles of 1 KB; NULL: none */
     bool wide_x;             /* no 8-bit or bf16 activations in products of many rows */
 };
 
@@ -106,6 +107,9 @@ typedef struct wn_tile_kernels {
     /* One strip: x [n_rows <= 32][n_in]. */
     void (*pack_strip)(const float *x, size_t n_rows, size_t n_in, uint8_t *strip);
     void (*multiply)(const wn_tile_unit *unit, void *scratch);
+    /* 16 rows of plain weights from row0 on, zeros behind the last, columns 32 k ..; 1 KB. temp:
+     * 512 floats. */
+    void (*pack_tile)(const wn_matrix *w, size_t row0, size_t k, void *tile, float *temp);
     size_t scratch_bytes;
 } wn_tile_kernels;
 

@@ -168,7 +168,7 @@ static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *
 static void run_batch(batch b, bool decode)
 {
     if (!decode && wn_tiles_serve(b.c, b.products->w)) {
-        wn_tile_matmul(b.c, b.products, b.n, b.x, b.m);
+        wn_tile_matmul(b.c, b.products, b.n, b.x, NULL, b.m);
         return;
     }
     b.g = decode || b.n_in == 0 ? NULL : gemm_of(b.c, b.products->w);
@@ -206,6 +206,25 @@ static void multiply(wn_compute *c, const wn_product *products, size_t n, const 
 void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m)
 {
     multiply(c, products, n, x, m, false);
+}
+
+static bool tiles_serve_all(const wn_compute *c, const wn_product *products, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!wn_tiles_serve(c, products[i].w))
+            return false;
+    return true;
+}
+
+void wn_matmul_normed(wn_compute *c, const wn_product *products, size_t n, const float *x,
+                      const wn_norm *norm, size_t m)
+{
+    if (tiles_serve_all(c, products, n)) {
+        wn_tile_matmul(c, products, n, x, norm, m);
+        return;
+    }
+    wn_rmsnorm(c, x, norm->w, m, products->w->n_in, norm->eps, norm->out);
+    wn_matmul_many(c, products, n, norm->out, m);
 }
 
 void wn_matmul_decode(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m)

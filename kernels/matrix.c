@@ -84,11 +84,44 @@ wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, w
     return WN_OK;
 }
 
+typedef struct tiles_run {
+    const wn_compute *c;
+    wn_matrix *w;
+} tiles_run;
+
+static void tiles_unit(void *ctx, size_t unit, size_t worker)
+{
+    const tiles_run *r = ctx;
+    const size_t n_k = wn_size_div_up(r->w->n_in, 32);
+    (void)worker;
+    float temp[512];
+    for (size_t k = 0; k < n_k; k++)
+        for (size_t half = 0; half < 2; half++)
+            r->c->kernels->tiles->pack_tile(r->w, 32 * unit + 16 * half, k,
+                                            r->w->tiles + ((unit * n_k + k) * 2 + half) * 1024,
+                                            temp);
+}
+
+wn_status wn_matrix_pack_tiles(wn_matrix *w, wn_compute *c, wn_error *err)
+{
+    if (w->panels || w->tiles || !wn_tiles_serve(c, w))
+        return WN_OK;
+    const size_t n = wn_size_div_up(w->n_out, 32);
+    uint8_t *tiles = wn_alloc_aligned(64, n * wn_size_div_up(w->n_in, 32), 2048);
+    if (!tiles)
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for a matrix's tiles");
+    tiles_run r = {c, w};
+    w->tiles = tiles;
+    wn_compute_run(c, n, tiles_unit, &r);
+    return WN_OK;
+}
+
 void wn_matrix_free(wn_matrix *w)
 {
     if (!w)
         return;
     wn_panel_region_release(w->region);
+    free(w->tiles);
     free(w);
 }
 
@@ -110,6 +143,25 @@ size_t wn_matrix_rows(const wn_matrix *w)
 size_t wn_matrix_cols(const wn_matrix *w)
 {
     return w->n_in;
+}
+
+typedef struct gather_run {
+    const wn_matrix *w;
+    const int32_t *ids;
+    float *out;
+} gather_run;
+
+static void gather_unit(void *ctx, size_t unit, size_t worker)
+{
+    const gather_run *r = ctx;
+    (void)worker;
+    wn_matrix_row(r->w, (size_t)r->ids[unit], r->out + unit * r->w->n_in);
+}
+
+void wn_matrix_gather(wn_compute *c, const wn_matrix *w, const int32_t *ids, size_t n, float *out)
+{
+    gather_run r = {w, ids, out};
+    wn_compute_run(c, n, gather_unit, &r);
 }
 
 void wn_matrix_row(const wn_matrix *w, size_t i, float *out)

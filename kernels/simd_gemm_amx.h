@@ -89,7 +89,7 @@ WN_INLINE void store_gelu(const wn_tile_unit *u, const amx_place *b, size_t i, s
                 h[v] = vf_load(sum + v * WN_LANES);
                 if (u->bias)
                     h[v] = vf_add(h[v], vf_load(u->bias + column + v * WN_LANES));
-                h[v] = vf_gelu(h[v]);
+                h[v] = vf_gelu_12(h[v]);
             }
             store_turned_16(packed_at(u, b->row, i, u->column + column), h);
         }
@@ -183,7 +183,8 @@ WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two)
     const amx_pairs *x = strips + 2 * (strip * r->n_tiles + r->now.k);
     const amx_pairs *next = strip + 1 < r->n_strips ? x + 2 * r->n_tiles : strips + 2 * r->next.k;
     const uint8_t *ahead = (const uint8_t *)next + s * r->now.n_k * AMX_FETCH_BYTES;
-    const amx_pairs *w = r->scratch->weights[r->turn] + 2 * s * r->now.n_k;
+    const amx_pairs *w = amx_in_place(r->u) ? amx_tiles_at(r->u, &r->now, s)
+                                            : r->scratch->weights[r->turn] + 2 * s * r->now.n_k;
     amx_sums *sums = &r->scratch->sums[s * r->n_strips + strip];
     amx_sums *finished = &r->scratch->finished[r->ready_turn];
     const bool last = r->now.k + r->now.n_k == r->n_tiles;
@@ -235,9 +236,15 @@ static void amx_multiply(const wn_tile_unit *u, void *scratch)
         finish_rows(&r);
 }
 
+static void amx_pack_tile(const wn_matrix *w, size_t row0, size_t k, void *tile, float *temp)
+{
+    pack_tile(w, row0, k, tile, temp);
+}
+
 static const wn_tile_kernels amx_tiles_kernels = {
     .pack_strip = amx_pack_strip,
     .multiply = amx_multiply,
+    .pack_tile = amx_pack_tile,
     .scratch_bytes = sizeof(amx_scratch),
 };
 

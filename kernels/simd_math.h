@@ -69,6 +69,21 @@ WN_INLINE vf vf_gelu(vf x)
     return vf_select_negative(x, tail, vf_sub(x, tail));
 }
 
+/* The same with an error of 1.4e-4 at most, for results in bf16: 1/2 erf(x / sqrt 2) as x P(x^2), P
+ * of degree 7, a minimax fit on [-4, 4] that is 1/2 at its end. */
+WN_INLINE vf vf_gelu_12(vf x)
+{
+    static const float coefficient[8] = {0.398890018f,    -0.0662303120f, 0.00968469029f,
+                                         -0.00105040509f, 8.05518138e-5f, -4.06002846e-6f,
+                                         1.18858622e-7f,  -1.51596302e-9f};
+    const vf c = vf_max(vf_set1(-4.0f), vf_min(vf_set1(4.0f), x)), q = vf_mul(c, c);
+    vf p = vf_set1(coefficient[7]);
+    WN_UNROLL
+    for (int i = 6; i >= 0; i--)
+        p = vf_fma(p, q, vf_set1(coefficient[i]));
+    return vf_mul(x, vf_fma(c, p, vf_set1(0.5f)));
+}
+
 /* x / (1 + e^-x) */
 WN_INLINE vf vf_silu(vf x)
 {

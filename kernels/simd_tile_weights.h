@@ -198,12 +198,32 @@ static amx_stage amx_next_stage(const wn_tile_unit *u, const amx_stage *s)
     return column < u->n_cols ? stage_at(u, column, 0) : (amx_stage){0};
 }
 
-/* Tile i of a stage's weights, in the order of the panels' streams. */
+/* Whether the unit's weights are multiplied where they lie. */
+WN_INLINE bool amx_in_place(const wn_tile_unit *u)
+{
+    return u->w->tiles && u->result != WN_TILE_SWIGLU;
+}
+
+/* Then: of a stage's sliver, [n_k][2]. */
+WN_INLINE const amx_pairs *amx_tiles_at(const wn_tile_unit *u, const amx_stage *s, size_t sliver)
+{
+    const size_t n_tiles = (u->w->n_in + 31) / 32, row = u->column + s->column + 32 * sliver;
+    return (const amx_pairs *)(const void *)u->w->tiles + 2 * (row / 32 * n_tiles + s->k);
+}
+
+/* Tile i of a stage's weights, in the order of the panels' streams; in place it is fetched. */
 static void amx_pack_weights(const wn_tile_unit *u, const amx_stage *s, size_t i, amx_pairs *tiles,
                              float *temp)
 {
     const size_t half = i / s->n_k, k = i % s->n_k, sliver = half / 2;
     const size_t row = u->column + s->column + amx_sliver_columns(u) * sliver;
+    if (amx_in_place(u)) {
+        const uint8_t *from =
+            (const uint8_t *)(amx_tiles_at(u, s, i / (2 * s->n_k)) + i % (2 * s->n_k));
+        for (size_t at = 0; at < sizeof(amx_pairs); at += 64)
+            __builtin_prefetch(from + at, 0, 2);
+        return;
+    }
     amx_pairs *tile = tiles + 2 * (sliver * s->n_k + k) + half % 2;
     if (u->result == WN_TILE_SWIGLU)
         pack_tile(half % 2 ? u->w2 : u->w, row, s->k + k, tile, temp);

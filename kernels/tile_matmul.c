@@ -17,6 +17,7 @@ typedef struct tile_run {
     size_t part_items;
     /* packing */
     const float *x;
+    const wn_norm *norm; /* of x; NULL: none */
     size_t n_in;
     uint8_t *strips;
     /* products */
@@ -61,16 +62,23 @@ static void pack_item(void *ctx, size_t unit, size_t worker)
     const size_t strip = unit % r->part_items, n = part_rows(r, unit / r->part_items, &row);
     if (strip * WN_TILE_STRIP >= n)
         return;
-    r->t->pack_strip(r->x + (row + strip * WN_TILE_STRIP) * r->n_in,
-                     wn_size_min(n - strip * WN_TILE_STRIP, WN_TILE_STRIP), r->n_in,
+    const size_t at = (r->row0 + row + strip * WN_TILE_STRIP) * r->n_in;
+    const size_t n_rows = wn_size_min(n - strip * WN_TILE_STRIP, WN_TILE_STRIP);
+    const float *x = r->x + at;
+    if (r->norm) {
+        r->c->kernels->rmsnorm(x, r->norm->w, n_rows, r->n_in, r->norm->eps, r->norm->out + at);
+        x = r->norm->out + at;
+    }
+    r->t->pack_strip(x, n_rows, r->n_in,
                      r->strips + (row / WN_TILE_STRIP + strip) * wn_tile_strip_bytes(r->n_in));
 }
 
-static void pack(tile_run *r, const float *x, size_t n_in, uint8_t *strips)
+static void pack(tile_run *r, const float *x, const wn_norm *norm, size_t n_in)
 {
-    r->x = x + r->row0 * n_in;
+    r->x = x;
+    r->norm = norm;
     r->n_in = n_in;
-    r->strips = strips;
+    r->strips = r->c->strips;
     run_parts(r, r->part_strips, pack_item);
 }
 
@@ -142,11 +150,12 @@ bool wn_tiles_serve(const wn_compute *c, const wn_matrix *w)
            (w->panels || (!c->exact && !w->wide_x));
 }
 
-void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const float *x, size_t m)
+void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const float *x,
+                    const wn_norm *norm, size_t m)
 {
     tile_run r = {.c = c, .t = c->kernels->tiles};
     for (; next_rows(&r, products->w, m); r.row0 += r.n_rows) {
-        pack(&r, x, products->w->n_in, c->strips);
+        pack(&r, x, norm, products->w->n_in);
         multiply(&r, products, n, c->strips);
     }
 }
@@ -165,7 +174,7 @@ void wn_tile_ffn(wn_compute *c, const wn_ffn *f, const float *x, size_t m, float
     const wn_product first = {.w = f->gate ? f->gate : f->up, .bias = f->up_bias};
     const wn_product second = {.w = f->down, .bias = f->down_bias, .y = y, .add = true};
     for (; next_rows(&r, f->up, m); r.row0 += r.n_rows) {
-        pack(&r, x, f->up->n_in, c->strips);
+        pack(&r, x, f->norm, f->up->n_in);
         r.w2 = f->gate ? f->up : NULL;
         r.result = f->gate ? WN_TILE_SWIGLU : WN_TILE_GELU;
         r.output = c->inner_strips;

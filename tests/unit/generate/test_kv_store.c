@@ -204,7 +204,7 @@ static void test_pool(void **state)
     for (size_t i = PER_BLOCK; i < N; i++)
         wn_kv_pool_give(p, pages[i]);
     assert_int_equal(wn_kv_pool_bytes(p), 4 << 20);
-    wn_kv_pool_trim(p);
+    wn_kv_pool_trim(p, 0);
     assert_int_equal(wn_kv_pool_bytes(p), 2 << 20);
     assert_int_equal(pages[0][0], 0);
     assert_int_equal(pages[PER_BLOCK - 1][5], (PER_BLOCK - 1) % 251);
@@ -212,7 +212,7 @@ static void test_pool(void **state)
     wn_kv_pool_give(p, pages[PER_BLOCK]);
     for (size_t i = 0; i < PER_BLOCK; i++)
         wn_kv_pool_give(p, pages[i]);
-    wn_kv_pool_trim(p);
+    wn_kv_pool_trim(p, 0);
     assert_int_equal(wn_kv_pool_bytes(p) + wn_kv_pool_n_used(p), 0);
     wn_kv_pool_close(wn_kv_pool_share(p));
     wn_kv_pool_close(p);
@@ -268,6 +268,7 @@ static void test_limit(void **state)
     wn_kv_store_close(a);
     wn_kv_store_close(b);
     assert_int_equal(wn_kv_pool_n_used(pool), 0);
+    wn_kv_pool_trim(pool, 0);
     assert_int_equal(wn_kv_pool_bytes(pool), 0);
     wn_kv_pool_close(pool);
 }

@@ -256,6 +256,7 @@ static void test_many_sessions(void **state)
         assert_true(p->n_resumed > 5 && p->n_limits > 100 && p->n_cancelled > 100 &&
                     p->n_checked > 100);
         assert_int_equal(wn_kv_pool_n_used(p->pool), 0);
+        wn_kv_pool_trim(p->pool, 0);
         assert_int_equal(wn_kv_pool_bytes(p->pool), 0);
         wn_kv_pool_close(p->pool);
         wn_compute_close(p->compute);
