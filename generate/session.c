@@ -89,7 +89,6 @@ static wn_status carve_scratch(wn_session *s, wn_error *err)
         {&s->attended, n_rows, c->n_heads * c->head_dim},
         {&s->new_k, n_rows, c->n_kv_heads * c->head_dim},
         {&s->new_v, n_rows, c->n_kv_heads * c->head_dim},
-        {&s->inner, n_rows, 2 * c->d_ff},
         {&s->angles, n_rows, c->head_dim},
         {&s->logits, 1, c->n_vocab},
     };
@@ -101,6 +100,11 @@ static wn_status carve_scratch(wn_session *s, wn_error *err)
             return wn_error_set(err, WN_NO_MEMORY, "no memory for chunks of %zu tokens",
                                 s->n_chunk);
     }
+    size_t inner = 0; /* the largest, which sets with tiles do not touch: it costs nothing then */
+    if (wn_size_mul(n_rows, 2 * sizeof(float), &inner) && wn_size_mul(inner, c->d_ff, &inner))
+        s->inner = wn_alloc_huge(inner);
+    if (!s->inner)
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for chunks of %zu tokens", s->n_chunk);
     s->ids = wn_alloc(s->n_ctx, sizeof *s->ids);
     s->evict = wn_alloc(s->n_chunk, c->n_kv_heads);
     return s->ids && s->evict ? WN_OK
