@@ -88,28 +88,40 @@ static wn_status sync_folder_of(const char *path, wn_error *err)
     return status;
 }
 
+wn_status wn_fs_draft_open(const char *path, wn_strbuf *temporary, int *fd, wn_error *err)
+{
+    wn_strbuf_printf(temporary, "%s.tmp-XXXXXX", path);
+    if (wn_strbuf_failed(temporary))
+        return wn_error_set(err, WN_NO_MEMORY, "%s: out of memory", path);
+    *fd = mkostemp(temporary->data, O_CLOEXEC);
+    if (*fd < 0)
+        return wn_error_set_errno(err, errno, "%s: cannot create", temporary->data);
+    return WN_OK;
+}
+
+wn_status wn_fs_draft_finish(int fd, const char *temporary, const char *path, wn_status status,
+                             wn_error *err)
+{
+    if (status == WN_OK && fsync(fd) != 0)
+        status = wn_error_set_errno(err, errno, "%s: cannot sync", temporary);
+    close(fd);
+    if (status == WN_OK && rename(temporary, path) != 0)
+        status = wn_error_set_errno(err, errno, "%s: cannot rename", path);
+    if (status != WN_OK)
+        unlink(temporary);
+    else
+        status = sync_folder_of(path, err);
+    return status;
+}
+
 wn_status wn_fs_write_atomic(const char *path, const void *data, size_t len, wn_error *err)
 {
     wn_strbuf temporary = {0};
-    wn_strbuf_printf(&temporary, "%s.tmp-XXXXXX", path);
-    if (wn_strbuf_failed(&temporary))
-        return wn_error_set(err, WN_NO_MEMORY, "%s: out of memory", path);
-    int fd = mkostemp(temporary.data, O_CLOEXEC);
-    if (fd < 0) {
-        wn_status failed = wn_error_set_errno(err, errno, "%s: cannot create", temporary.data);
-        wn_strbuf_free(&temporary);
-        return failed;
-    }
-    wn_status status = write_all(fd, temporary.data, data, len, err);
-    if (status == WN_OK && fsync(fd) != 0)
-        status = wn_error_set_errno(err, errno, "%s: cannot sync", temporary.data);
-    close(fd);
-    if (status == WN_OK && rename(temporary.data, path) != 0)
-        status = wn_error_set_errno(err, errno, "%s: cannot rename", path);
-    if (status != WN_OK)
-        unlink(temporary.data);
-    else
-        status = sync_folder_of(path, err);
+    int fd = -1;
+    wn_status status = wn_fs_draft_open(path, &temporary, &fd, err);
+    if (status == WN_OK)
+        status = wn_fs_draft_finish(fd, temporary.data, path,
+                                    write_all(fd, temporary.data, data, len, err), err);
     wn_strbuf_free(&temporary);
     return status;
 }

@@ -15,6 +15,13 @@ wn_status wn_fs_read(wn_strbuf *out, const char *path, size_t max_bytes, wn_erro
 /* Temporary name in the same folder, write, fsync, rename, fsync of the folder. */
 wn_status wn_fs_write_atomic(const char *path, const void *data, size_t len, wn_error *err);
 
+/* The same for one who writes himself: a file under a temporary name (path.tmp-XXXXXX, appended to
+ * *temporary), which finish renames to path once it is on disk, or removes if status is not WN_OK
+ * (which it then returns) or anything fails. */
+wn_status wn_fs_draft_open(const char *path, wn_strbuf *temporary, int *fd, wn_error *err);
+wn_status wn_fs_draft_finish(int fd, const char *temporary, const char *path, wn_status status,
+                             wn_error *err);
+
 wn_status wn_fs_make_dirs(const char *path, wn_error *err); /* mkdir -p, mode 0700 */
 wn_status wn_fs_remove_tree(const char *path,
                             wn_error *err); /* absent = WN_OK; no symlinks followed */

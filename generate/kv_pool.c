@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/checked.h"
@@ -21,6 +22,7 @@ struct wn_kv_pool {
     size_t n_holders;
     block *blocks;
     uint32_t *references; /* [n_pages] */
+    bool *wipe;           /* [n_pages] zeroed when it is free */
 };
 
 wn_status wn_kv_pool_open(wn_kv_pool **out, size_t page_bytes, size_t max_bytes, wn_error *err)
@@ -37,8 +39,9 @@ wn_status wn_kv_pool_open(wn_kv_pool **out, size_t page_bytes, size_t max_bytes,
             p->n_blocks < SIZE_MAX / BLOCK_BYTES ? wn_alloc_huge(p->n_blocks * BLOCK_BYTES) : NULL;
         p->blocks = wn_alloc(p->n_blocks, sizeof *p->blocks);
         p->references = wn_alloc(p->n_pages, sizeof *p->references);
+        p->wipe = wn_alloc(p->n_pages, sizeof *p->wipe);
     }
-    if (!p || !p->data || !p->blocks || !p->references) {
+    if (!p || !p->data || !p->blocks || !p->references || !p->wipe) {
         wn_kv_pool_close(p);
         return wn_error_set(err, WN_NO_MEMORY, "no memory for %zu MiB of KV pages",
                             max_bytes >> 20);
@@ -61,6 +64,7 @@ void wn_kv_pool_close(wn_kv_pool *p)
     free(p->data);
     free(p->blocks);
     free(p->references);
+    free(p->wipe);
     free(p);
 }
 
@@ -90,10 +94,15 @@ size_t wn_kv_pool_max_bytes(const wn_kv_pool *p)
 }
 
 /* Blocks hold whole pages only. */
-static size_t index_of(const wn_kv_pool *p, const uint8_t *page)
+size_t wn_kv_pool_index(const wn_kv_pool *p, const uint8_t *page)
 {
     const size_t at = (size_t)(page - p->data);
     return at / BLOCK_BYTES * p->per_block + at % BLOCK_BYTES / p->page_bytes;
+}
+
+static uint8_t *page_at(const wn_kv_pool *p, size_t i)
+{
+    return p->data + i / p->per_block * BLOCK_BYTES + i % p->per_block * p->page_bytes;
 }
 
 uint8_t *wn_kv_pool_take(wn_kv_pool *p)
@@ -111,29 +120,41 @@ uint8_t *wn_kv_pool_take(wn_kv_pool *p)
     b->n_used++;
     p->n_touched += !b->touched;
     b->touched = true;
-    return p->data + i / p->per_block * BLOCK_BYTES + i % p->per_block * p->page_bytes;
+    return page_at(p, i);
 }
 
 void wn_kv_pool_hold(wn_kv_pool *p, const uint8_t *page)
 {
-    p->references[index_of(p, page)]++;
+    p->references[wn_kv_pool_index(p, page)]++;
 }
 
 bool wn_kv_pool_is_shared(const wn_kv_pool *p, const uint8_t *page)
 {
-    return p->references[index_of(p, page)] > 1;
+    return p->references[wn_kv_pool_index(p, page)] > 1;
 }
 
 void wn_kv_pool_give(wn_kv_pool *p, uint8_t *page)
 {
-    const size_t i = index_of(p, page);
+    const size_t i = wn_kv_pool_index(p, page);
     assert(p->references[i] > 0);
     if (--p->references[i])
         return;
+    if (p->wipe[i])
+        memset(page, 0, p->page_bytes);
+    p->wipe[i] = false;
     p->n_used--;
     p->blocks[i / p->per_block].n_used--;
     if (i < p->first_free)
         p->first_free = i;
+}
+
+void wn_kv_pool_wipe(wn_kv_pool *p)
+{
+    for (size_t i = 0; i < p->n_pages; i++) {
+        p->wipe[i] = p->references[i] > 0;
+        if (!p->wipe[i] && p->blocks[i / p->per_block].touched)
+            memset(page_at(p, i), 0, p->page_bytes);
+    }
 }
 
 void wn_kv_pool_trim(wn_kv_pool *p, size_t slack)

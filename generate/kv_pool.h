@@ -37,6 +37,11 @@ uint8_t *wn_kv_pool_take(wn_kv_pool *p);
 void wn_kv_pool_hold(wn_kv_pool *p, const uint8_t *page);            /* one reference more */
 bool wn_kv_pool_is_shared(const wn_kv_pool *p, const uint8_t *page); /* more than one */
 void wn_kv_pool_give(wn_kv_pool *p, uint8_t *page);                  /* one less; 0: free */
+/* Of the pages, for tables beside them: 0 .. n_free + n_used - 1. */
+size_t wn_kv_pool_index(const wn_kv_pool *p, const uint8_t *page);
+/* No text that was deleted stays behind: free pages are zeroed, those in use when they are given
+ * back. */
+void wn_kv_pool_wipe(wn_kv_pool *p);
 /* Returns blocks without a page in use, the highest first, until no more than `slack` bytes of such
  * blocks are left: memory that comes from the system has to be cleared by it first. */
 void wn_kv_pool_trim(wn_kv_pool *p, size_t slack);

@@ -13,63 +13,65 @@ wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *from, wn_error 
     wn_kv_store_options o = from->o;
     o.pool = from->pool;
     WN_TRY(wn_kv_store_open(&s, &o, err));
-    wn_kv_store_copy(s, from);
+    wn_kv_store_copy(s, from, from->length);
     *out = s;
     return WN_OK;
 }
 
-void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from)
+wn_status wn_kv_store_pack(wn_kv_store **out, const wn_kv_store *from, wn_error *err)
 {
-    const wn_kv_store_options o = from->o;
-    assert(s != from && s->pool == from->pool && s->n_lists == from->n_lists);
-    wn_kv_store_truncate(s, 0);
-    s->length = s->extended = from->length;
-    s->tail_first = from->tail_first;
-    if (o.window)
-        memcpy(s->bits, from->bits, s->n_lists * s->n_slots * sizeof *s->bits);
-    memcpy(s->pages, from->pages, s->n_lists * (o.window ? 2 : 1) * s->n_slots * sizeof *s->pages);
-    for (size_t i = 0; i < s->n_lists; i++) {
-        kv_list *list = &s->lists[i];
-        list->n_log = from->lists[i].n_log;
-        for (size_t page = 0; page < kv_page_count(list->n_log); page++)
-            wn_kv_pool_hold(s->pool, list->log[page]);
-        for (size_t page = 0; page < kv_page_count(s->length); page++)
-            if (list->tail[page])
-                wn_kv_pool_hold(s->pool, list->tail[page]);
+    wn_kv_store *s = NULL;
+    wn_kv_store_options o = from->o;
+    o.pool = from->pool;
+    o.n_ctx = from->length ? from->length : 1;
+    WN_TRY(wn_kv_store_open(&s, &o, err));
+    kv_clear_behind(from, from->length);
+    wn_kv_store_copy(s, from, from->length);
+    *out = s;
+    return WN_OK;
+}
+
+static void copy_list(wn_kv_store *s, kv_list *list, const kv_list *from, size_t n)
+{
+    const size_t n_pages = kv_page_count(n);
+    list->n_log = from->n_log;
+    memcpy(list->tail, from->tail, n_pages * sizeof *list->tail);
+    if (s->o.window) {
+        memcpy(list->evicted, from->evicted, n_pages * sizeof *list->evicted);
+        kv_clear_bits(list, n);
+        memcpy(list->log, from->log, kv_page_count(list->n_log) * sizeof *list->log);
     }
+    for (size_t page = 0; page < kv_page_count(list->n_log); page++)
+        wn_kv_pool_hold(s->pool, list->log[page]);
+    for (size_t page = 0; page < n_pages; page++)
+        if (list->tail[page])
+            wn_kv_pool_hold(s->pool, list->tail[page]);
 }
 
-/* Where a slot's parts lie in a page. */
-typedef struct part {
-    size_t at, bytes;
-} part;
-
-static size_t parts_of(const wn_kv_layout *l, part parts[4])
+void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from, size_t n)
 {
-    parts[0] = (part){0, l->row_bytes};
-    parts[1] = (part){l->v_at, l->row_bytes};
-    parts[2] = (part){l->k_scales_at, WN_KV_SCALE_BYTES};
-    parts[3] = (part){l->v_scales_at, WN_KV_SCALE_BYTES};
-    return l->format == WN_KV_INT8 ? 4 : 2;
-}
-
-static size_t slot_bytes(const wn_kv_layout *l)
-{
-    return 2 * l->row_bytes + (l->format == WN_KV_INT8 ? 2 * WN_KV_SCALE_BYTES : 0);
+    assert(s != from && s->pool == from->pool && s->n_lists == from->n_lists);
+    assert(s->o.window == from->o.window && n <= s->o.n_ctx);
+    assert(n == from->length || (n < from->length && from->tail_first == 0));
+    wn_kv_store_truncate(s, 0);
+    s->length = s->extended = n;
+    s->tail_first = from->tail_first;
+    for (size_t i = 0; i < s->n_lists; i++)
+        copy_list(s, &s->lists[i], &from->lists[i], n);
 }
 
 static void save_slot(const wn_kv_store *s, const uint8_t *page, size_t slot, wn_strbuf *out)
 {
-    part parts[4];
-    const size_t n = parts_of(&s->layout, parts);
+    kv_part parts[4];
+    const size_t n = kv_parts_of(&s->layout, parts);
     for (size_t i = 0; i < n; i++)
         wn_strbuf_add(out, page + parts[i].at + slot * parts[i].bytes, parts[i].bytes);
 }
 
 static void load_slot(const wn_kv_store *s, uint8_t *page, size_t slot, const uint8_t **bytes)
 {
-    part parts[4];
-    const size_t n = parts_of(&s->layout, parts);
+    kv_part parts[4];
+    const size_t n = kv_parts_of(&s->layout, parts);
     for (size_t i = 0; i < n; i++) {
         memcpy(page + parts[i].at + slot * parts[i].bytes, *bytes, parts[i].bytes);
         *bytes += parts[i].bytes;
@@ -91,19 +93,13 @@ wn_status wn_kv_store_save(const wn_kv_store *s, wn_strbuf *out, wn_error *err)
                                  : WN_OK;
 }
 
-/* Bits of positions past the length say nothing. */
-static void load_bits(kv_list *list, size_t length, const uint8_t *bytes)
-{
-    memcpy(list->evicted, bytes, kv_page_count(length) * sizeof(uint64_t));
-    if (length % WN_KV_SLOTS)
-        list->evicted[length / WN_KV_SLOTS] &= ((uint64_t)1 << length % WN_KV_SLOTS) - 1;
-}
-
-static size_t count_log(const kv_list *list, size_t tail_first)
+size_t kv_count_log(const kv_list *list, size_t p)
 {
     size_t n = 0;
-    for (size_t p = 0; p < tail_first; p++)
-        n += kv_list_keeps(list, p);
+    for (size_t i = 0; i < p / WN_KV_SLOTS; i++)
+        n += WN_KV_SLOTS - (size_t)__builtin_popcountll(list->evicted[i]);
+    for (size_t i = p / WN_KV_SLOTS * WN_KV_SLOTS; i < p; i++)
+        n += kv_list_keeps(list, i);
     return n;
 }
 
@@ -138,15 +134,17 @@ wn_status wn_kv_store_load(wn_kv_store *s, size_t length, size_t tail_first, con
     if (len < s->n_lists * bits)
         return wn_error_set(err, WN_FORMAT, "a snapshot without all its decisions");
     for (size_t i = 0; i < s->n_lists; i++) {
-        if (bits)
-            load_bits(&s->lists[i], length, bytes + i * bits);
-        const size_t n_log = count_log(&s->lists[i], tail_first);
+        if (bits) {
+            memcpy(s->lists[i].evicted, bytes + i * bits, bits);
+            kv_clear_bits(&s->lists[i], length);
+        }
+        const size_t n_log = kv_count_log(&s->lists[i], tail_first);
         n_slots += n_log + length - tail_first;
         n_pages += kv_page_count(n_log) + kv_page_count(length) - tail_first / WN_KV_SLOTS;
     }
-    if (len - s->n_lists * bits != n_slots * slot_bytes(&s->layout))
+    if (len - s->n_lists * bits != n_slots * kv_slot_bytes(&s->layout))
         return wn_error_set(err, WN_FORMAT, "a snapshot of %zu bytes of keys and values, not %zu",
-                            len - s->n_lists * bits, n_slots * slot_bytes(&s->layout));
+                            len - s->n_lists * bits, n_slots * kv_slot_bytes(&s->layout));
     if (n_pages > wn_kv_pool_n_free(s->pool))
         return wn_error_set(err, WN_LIMIT, "no room for a snapshot: %zu KV pages are free, not %zu",
                             wn_kv_pool_n_free(s->pool), n_pages);
@@ -154,6 +152,6 @@ wn_status wn_kv_store_load(wn_kv_store *s, size_t length, size_t tail_first, con
     s->tail_first = tail_first;
     bytes += s->n_lists * bits;
     for (size_t i = 0; i < s->n_lists; i++)
-        load_list(s, &s->lists[i], count_log(&s->lists[i], tail_first), &bytes);
+        load_list(s, &s->lists[i], kv_count_log(&s->lists[i], tail_first), &bytes);
     return WN_OK;
 }

@@ -112,15 +112,43 @@ static size_t settled_first(const wn_kv_store *s, size_t settled)
                                                                 : s->tail_first;
 }
 
-/* A page that may be written: what is there, a copy of it if others read it, or a new one. */
-static void own_page(wn_kv_store *s, uint8_t **page)
+/* Not the slots behind: they may be of another text. */
+static void copy_slots(const wn_kv_store *s, uint8_t *to, const uint8_t *from, size_t n)
+{
+    kv_part parts[4];
+    const size_t n_parts = kv_parts_of(&s->layout, parts);
+    for (size_t i = 0; i < n_parts; i++)
+        memcpy(to + parts[i].at, from + parts[i].at, n * parts[i].bytes);
+}
+
+void kv_clear_slots(const wn_kv_store *s, uint8_t *page, size_t first, size_t end)
+{
+    kv_part parts[4];
+    const size_t n_parts = kv_parts_of(&s->layout, parts);
+    for (size_t i = 0; page && !is_shared(s, page) && i < n_parts; i++)
+        memset(page + parts[i].at + first * parts[i].bytes, 0, (end - first) * parts[i].bytes);
+}
+
+void kv_clear_behind(const wn_kv_store *s, size_t n)
+{
+    for (size_t i = 0; i < s->n_lists; i++) {
+        const kv_list *list = &s->lists[i];
+        const size_t slot = n % WN_KV_SLOTS, log_slot = list->n_log % WN_KV_SLOTS;
+        if (slot)
+            kv_clear_slots(s, list->tail[n / WN_KV_SLOTS], slot, WN_KV_SLOTS);
+        if (log_slot)
+            kv_clear_slots(s, list->log[list->n_log / WN_KV_SLOTS], log_slot, WN_KV_SLOTS);
+    }
+}
+
+void kv_own_page(wn_kv_store *s, uint8_t **page, size_t used)
 {
     uint8_t *old = *page;
     if (old && !is_shared(s, old))
         return;
     *page = wn_kv_pool_take(s->pool);
     if (old) {
-        memcpy(*page, old, s->layout.page_bytes);
+        copy_slots(s, *page, old, used);
         wn_kv_pool_give(s->pool, old);
     }
 }
@@ -143,7 +171,7 @@ static void take_slots(wn_kv_store *s, size_t n)
         for (size_t i = 0; i < s->n_lists; i++) {
             if (s->o.window && !s->lists[i].tail[page])
                 s->lists[i].evicted[page] = 0;
-            own_page(s, &s->lists[i].tail[page]);
+            kv_own_page(s, &s->lists[i].tail[page], s->length % WN_KV_SLOTS);
         }
 }
 
@@ -248,13 +276,13 @@ static void append_to_log(wn_kv_store *s, kv_list *list, size_t position)
     const size_t page = list->n_log / WN_KV_SLOTS, slot = list->n_log % WN_KV_SLOTS;
     if (slot == 0)
         list->log[page] = NULL;
-    own_page(s, &list->log[page]);
+    kv_own_page(s, &list->log[page], slot);
     wn_kv_copy(&s->layout, list->log[page], slot, list->tail[position / WN_KV_SLOTS],
                position % WN_KV_SLOTS);
     list->n_log++;
 }
 
-static void drop_tail_page(wn_kv_store *s, kv_list *list, size_t page)
+void kv_drop_tail_page(wn_kv_store *s, kv_list *list, size_t page)
 {
     if (list->tail[page])
         wn_kv_pool_give(s->pool, list->tail[page]);
@@ -269,7 +297,7 @@ static void shorten_tail(wn_kv_store *s, size_t first)
             if (kv_list_keeps(&s->lists[i], p))
                 append_to_log(s, &s->lists[i], p);
             if ((p + 1) % WN_KV_SLOTS == 0)
-                drop_tail_page(s, &s->lists[i], p / WN_KV_SLOTS);
+                kv_drop_tail_page(s, &s->lists[i], p / WN_KV_SLOTS);
         }
     s->tail_first = first;
 }
@@ -292,13 +320,14 @@ size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
     for (size_t i = 0; i < s->n_lists; i++) {
         kv_list *list = &s->lists[i];
         for (size_t page = kv_page_count(n); page < kv_page_count(s->length); page++)
-            drop_tail_page(s, list, page);
+            kv_drop_tail_page(s, list, page);
         for (size_t page = 0; page < kv_page_count(list->n_log); page++)
             wn_kv_pool_give(s->pool, list->log[page]);
         list->n_log = 0;
-        if (s->o.window && n % WN_KV_SLOTS)
-            list->evicted[n / WN_KV_SLOTS] &= ((uint64_t)1 << n % WN_KV_SLOTS) - 1;
+        if (s->o.window)
+            kv_clear_bits(list, n);
     }
+    kv_clear_behind(s, n);
     s->tail_first = 0;
     s->length = s->extended = n;
     wn_kv_store_trim(s);

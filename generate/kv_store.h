@@ -42,8 +42,12 @@ typedef struct wn_kv_store_options {
 wn_status wn_kv_store_open(wn_kv_store **out, const wn_kv_store_options *options, wn_error *err);
 /* A store with the same content and pool; they part ways from here. */
 wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *s, wn_error *err);
-/* Replaces the content of s by that of another store with the same options and pool. */
-void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from);
+/* The same with room for the content and no more. */
+wn_status wn_kv_store_pack(wn_kv_store **out, const wn_kv_store *s, wn_error *err);
+/* Replaces the content of s by the first n tokens of another store with the same options and pool,
+ * n_ctx aside, which n has to fit into: all of them, or fewer where that other one could be
+ * truncated to them. */
+void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from, size_t n);
 void wn_kv_store_close(wn_kv_store *s); /* NULL is fine */
 
 /* Takes slots for n <= n_chunk tokens behind the sequence. WN_LIMIT, and nothing has changed, where

@@ -1,5 +1,5 @@
-/* A KV store's state, shared by kv_store.c (the sequence grows and shrinks) and kv_snapshot.c
- * (content to bytes and back). */
+/* A KV store's state, shared by kv_store.c (the sequence grows and shrinks), kv_snapshot.c (content
+ * to bytes and back) and kv_span.c (to files, straight from the pages). */
 #ifndef WN_GENERATE_KV_STORE_INTERNAL_H
 #define WN_GENERATE_KV_STORE_INTERNAL_H
 
@@ -31,10 +31,47 @@ static inline size_t kv_page_count(size_t n_tokens)
     return (n_tokens + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
 }
 
+/* Where a slot's parts lie in a page: rows of K and of V, and their scales in INT8. */
+typedef struct kv_part {
+    size_t at, bytes;
+} kv_part;
+
+static inline size_t kv_parts_of(const wn_kv_layout *l, kv_part parts[4])
+{
+    parts[0] = (kv_part){0, l->row_bytes};
+    parts[1] = (kv_part){l->v_at, l->row_bytes};
+    parts[2] = (kv_part){l->k_scales_at, WN_KV_SCALE_BYTES};
+    parts[3] = (kv_part){l->v_scales_at, WN_KV_SCALE_BYTES};
+    return l->format == WN_KV_INT8 ? 4 : 2;
+}
+
+static inline size_t kv_slot_bytes(const wn_kv_layout *l)
+{
+    return 2 * l->row_bytes + (l->format == WN_KV_INT8 ? 2 * WN_KV_SCALE_BYTES : 0);
+}
+
+/* A page that may be written: what is there, a copy of its first `used` slots if others read it, or
+ * a new one. */
+void kv_own_page(wn_kv_store *s, uint8_t **page, size_t used);
+void kv_drop_tail_page(wn_kv_store *s, kv_list *list, size_t page);
+/* Zeroes what may be of another text, where no other store can see it: slots of a page (NULL:
+ * none), and those behind token n - 1 of every tail and behind every log. */
+void kv_clear_slots(const wn_kv_store *s, uint8_t *page, size_t first, size_t end);
+void kv_clear_behind(const wn_kv_store *s, size_t n);
+/* Keys at positions below p that stay: how many a log has when its tail starts there. */
+size_t kv_count_log(const kv_list *list, size_t p);
+
 /* Whether position p stays when it leaves the window. */
 static inline bool kv_list_keeps(const kv_list *list, size_t p)
 {
     return !(list->evicted[p / WN_KV_SLOTS] >> p % WN_KV_SLOTS & 1);
+}
+
+/* Bits of position n and those behind it in its word say nothing. */
+static inline void kv_clear_bits(kv_list *list, size_t n)
+{
+    if (n % WN_KV_SLOTS)
+        list->evicted[n / WN_KV_SLOTS] &= ((uint64_t)1 << n % WN_KV_SLOTS) - 1;
 }
 
 #endif

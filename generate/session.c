@@ -175,6 +175,8 @@ void wn_session_close(wn_session *s)
         free(scratch[i]);
     wn_kv_store_close(s->mark);
     wn_kv_store_close(s->kv);
+    if (s->ids)
+        explicit_bzero(s->ids, s->length * sizeof *s->ids);
     free(s->ids);
     free(s->evict);
     free(s);
@@ -200,6 +202,13 @@ const int32_t *wn_session_ids(const wn_session *s)
     return s->ids;
 }
 
+/* Those behind the length, of a session that had so many: they are a text's. */
+static void forget_ids(wn_session *s, size_t length)
+{
+    if (length > s->length)
+        memset(s->ids + s->length, 0, (length - s->length) * sizeof *s->ids);
+}
+
 size_t wn_session_truncate(wn_session *s, size_t n)
 {
     const size_t length = s->length;
@@ -207,12 +216,32 @@ size_t wn_session_truncate(wn_session *s, size_t n)
     if (s->mark_length > n)
         wn_session_drop_mark(s);
     if (n < length && s->length < s->mark_length) {
-        wn_kv_store_copy(s->kv, s->mark);
+        wn_kv_store_copy(s->kv, s->mark, s->mark_length);
         s->length = s->mark_length;
     }
     if (s->n_read > s->length)
         s->n_read = s->length;
+    forget_ids(s, length);
     return s->length;
+}
+
+size_t wn_session_can_keep(const wn_session *s, size_t n)
+{
+    if (n >= s->length)
+        return s->length;
+    if (wn_kv_store_tail_first(s->kv) == 0)
+        return n;
+    return s->mark_length <= n ? s->mark_length : 0;
+}
+
+void wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv)
+{
+    const size_t length = s->length;
+    wn_session_drop_mark(s);
+    wn_kv_store_copy(s->kv, kv, n);
+    memcpy(s->ids, ids, n * sizeof *ids);
+    s->length = s->n_read = n;
+    forget_ids(s, length);
 }
 
 size_t wn_session_capacity(const wn_session *s)

@@ -101,7 +101,7 @@ size_t wn_session_n_read(const wn_session *s);
 const int32_t *wn_session_ids(const wn_session *s);
 /* Keeps the first n tokens and returns their number; where keys of them were evicted, fewer: those
  * that it can go back to (wn_session_options.resume), or 0. What is read from there on has the bits
- * of a session that read it all. */
+ * of a session that read it all. Ids of the others are zeroed. */
 size_t wn_session_truncate(wn_session *s, size_t n);
 size_t wn_session_capacity(const wn_session *s);
 /* Held for K and V now; what other sessions share counts in each. */

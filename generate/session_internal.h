@@ -3,6 +3,7 @@
 #ifndef WN_GENERATE_SESSION_INTERNAL_H
 #define WN_GENERATE_SESSION_INTERNAL_H
 
+#include "base/hash.h"
 #include "generate/kv_store.h"
 #include "generate/model_internal.h"
 #include "generate/session.h"
@@ -47,6 +48,14 @@ typedef struct wn_session_rows {
  * WN_LIMIT where a pool is too small, *full is the session then and nothing has changed. */
 wn_status wn_session_step(const wn_session_rows *r, const int32_t *ids, size_t *full,
                           wn_error *err);
+/* A digest of all that has to agree for keys and values to mean the same, and for the bits of what
+ * follows to be alike: shape, heads, KV format, chunk, instruction set; not which model. */
+wn_status wn_session_kind(const wn_session *s, uint8_t digest[WN_SHA256_BYTES], wn_error *err);
+/* What wn_session_truncate would return. */
+size_t wn_session_can_keep(const wn_session *s, size_t n);
+/* Replaces the content by the first n of these ids, all of which were read: the store's first n
+ * tokens, of the same kind and pool. */
+void wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv);
 /* truncate cannot go back any more; the mark's pages are free. */
 void wn_session_drop_mark(wn_session *s);
 /* Their K and V go to the caches, their last hidden states to x: those that are wanted, the others'

@@ -13,8 +13,7 @@ typedef struct snapshot_header { /* in the machine's byte order, which the magic
 
 static const uint64_t MAGIC = 0x31564b776f6e6e69; /* "innowKV1" */
 
-/* All that has to agree for the bytes to mean the same and for the bits to go on alike. */
-static wn_status kind_of(const wn_session *s, uint8_t digest[WN_SHA256_BYTES], wn_error *err)
+wn_status wn_session_kind(const wn_session *s, uint8_t digest[WN_SHA256_BYTES], wn_error *err)
 {
     const wn_model_config *c = &s->model->config;
     char text[1024], heads[WN_SHA256_HEX] = "none";
@@ -43,7 +42,7 @@ wn_status wn_session_snapshot(const wn_session *s, wn_strbuf *out, wn_error *err
                          .length = s->length,
                          .n_read = s->n_read,
                          .tail_first = wn_kv_store_tail_first(s->kv)};
-    WN_TRY(kind_of(s, h.kind, err));
+    WN_TRY(wn_session_kind(s, h.kind, err));
     wn_strbuf_add(out, &h, sizeof h);
     wn_strbuf_add(out, s->ids, s->length * sizeof *s->ids);
     WN_TRY(wn_kv_store_save(s->kv, out, err));
@@ -56,7 +55,7 @@ wn_status wn_session_snapshot(const wn_session *s, wn_strbuf *out, wn_error *err
 static wn_status check_header(const wn_session *s, const snapshot_header *h, wn_error *err)
 {
     uint8_t kind[WN_SHA256_BYTES];
-    WN_TRY(kind_of(s, kind, err));
+    WN_TRY(wn_session_kind(s, kind, err));
     if (h->magic != MAGIC)
         return wn_error_set(err, WN_FORMAT, "these bytes are no session's snapshot");
     if (h->version != VERSION)

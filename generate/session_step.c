@@ -90,7 +90,7 @@ static void set_mark(wn_session *s, size_t n_left)
 {
     if (!s->mark || s->length % s->n_chunk || n_left >= s->n_chunk || s->n_read < s->length)
         return;
-    wn_kv_store_copy(s->mark, s->kv);
+    wn_kv_store_copy(s->mark, s->kv, s->length);
     s->mark_length = s->length;
 }
 
