@@ -222,6 +222,8 @@ size_t wn_session_truncate(wn_session *s, size_t n)
     if (s->n_read > s->length)
         s->n_read = s->length;
     forget_ids(s, length);
+    if (s->length == 0 && length > 0)
+        wn_compute_wipe(s->compute);
     return s->length;
 }
 

@@ -164,6 +164,11 @@ size_t wn_compute_n_threads(const wn_compute *c)
     return c->n_threads;
 }
 
+void wn_compute_wipe(wn_compute *c)
+{
+    memset(c->scratch, 0, c->n_threads * c->scratch_bytes);
+}
+
 size_t wn_compute_chunk(const wn_compute *c)
 {
     return c->kernels->tiles && !c->exact ? WN_TILE_MAX_ROWS : 256;

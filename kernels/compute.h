@@ -43,6 +43,8 @@ const char *wn_compute_reason(const wn_compute *c); /* why, for `winnow doctor` 
 bool wn_compute_is_exact(const wn_compute *c);
 size_t wn_compute_n_threads(const wn_compute *c);
 wn_thread_pool *wn_compute_pool(wn_compute *c);
+/* Zeroes the threads' scratch, where copies of keys stay behind. */
+void wn_compute_wipe(wn_compute *c);
 /* Rows that are best read together: enough to pay for the weights' way through the caches, few
  * enough to stop or show progress in between. */
 size_t wn_compute_chunk(const wn_compute *c);
