@@ -38,21 +38,27 @@ void wn_ask_task_clear(wn_http_task *task)
     free(t->extra);
 }
 
-static wn_status on_retrieval(void *ctx, const wn_search_result *result)
+static wn_status on_retrieval(void *ctx, const wn_search_result *result,
+                              const wn_ask_reading *reading)
 {
     wn_ask_task *t = ctx;
     t->retrieval = result;
     WN_TRY(wn_http_task_step(&t->task));
-    return t->format->retrieval ? t->format->retrieval(t, result) : WN_OK;
+    return t->format->retrieval ? t->format->retrieval(t, result, reading) : WN_OK;
+}
+
+static wn_status on_prefix(void *ctx, const wn_answer_prefix *prefix)
+{
+    wn_ask_task *t = ctx;
+    WN_TRY(wn_http_task_step(&t->task));
+    return t->format->prefix ? t->format->prefix(t, prefix) : WN_OK;
 }
 
 static wn_status on_prefill(void *ctx, size_t done, size_t total)
 {
     wn_ask_task *t = ctx;
     WN_TRY(wn_http_task_step(&t->task));
-    wn_status status = t->format->prefill ? t->format->prefill(t, done, total) : WN_OK;
-    t->n_prefill++;
-    return status;
+    return t->format->prefill ? t->format->prefill(t, done, total) : WN_OK;
 }
 
 static wn_status on_text(void *ctx, const char *text, size_t len)
@@ -90,11 +96,13 @@ wn_status wn_ask_task_work(wn_http_task *task, wn_error *err)
 {
     wn_ask_task *t = (wn_ask_task *)task;
     wn_ask_result result = {0};
-    wn_ask_events events = {
-        .ctx = t,
-        .on_retrieval = on_retrieval,
-        .answer = {
-            .ctx = t, .on_prefill = on_prefill, .on_text = on_text, .on_citation = on_citation}};
+    wn_ask_events events = {.ctx = t,
+                            .on_retrieval = on_retrieval,
+                            .answer = {.ctx = t,
+                                       .on_prefix = on_prefix,
+                                       .on_prefill = on_prefill,
+                                       .on_text = on_text,
+                                       .on_citation = on_citation}};
     t->ask.search.filter = t->filter;
     t->ask.sampler = t->sampling.sampler;
     t->ask.max_tokens = t->sampling.max_tokens;

@@ -16,7 +16,9 @@ typedef struct wn_ask_task wn_ask_task;
 /* Each may be NULL; not WN_OK stops the answer. JSON arguments are borrowed. */
 typedef struct wn_ask_format {
     wn_http_task_kind kind; /* work = wn_ask_task_work, clear = wn_ask_task_clear */
-    wn_status (*retrieval)(wn_ask_task *t, const wn_search_result *result);
+    wn_status (*retrieval)(wn_ask_task *t, const wn_search_result *result,
+                           const wn_ask_reading *reading);
+    wn_status (*prefix)(wn_ask_task *t, const wn_answer_prefix *prefix);
     wn_status (*prefill)(wn_ask_task *t, size_t done, size_t total);
     wn_status (*text)(wn_ask_task *t, const char *text, size_t len);
     wn_status (*citation)(wn_ask_task *t, json_t *citation);
@@ -35,7 +37,6 @@ struct wn_ask_task {
     const wn_search_result *retrieval;
     wn_strbuf text;    /* sent so far */
     json_t *citations; /* array of all sent */
-    size_t n_prefill;  /* calls of prefill */
     void *extra;       /* of the format; freed with the task */
 };
 

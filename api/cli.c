@@ -38,6 +38,12 @@ const wn_option wn_cli_common_options[] = {
     {"kv-ratio", WN_OPT_STR, NULL, 0, 0, "R",
      "how many times fewer keys a session may hold: the heads' highest mark up to R is taken; off "
      "= keep all [the heads' default]"},
+    {"prefix-memory", WN_OPT_INT, "512", 0, 16777216, "MIB",
+     "memory for prefixes of corpora that were read once, so that the next question on them starts "
+     "at once; 0 = none are kept"},
+    {"prefix-disk", WN_OPT_INT, "4096", 0, 16777216, "MIB",
+     "likewise, below DATA_DIR/prefixes, for the time after this run; 0 = none"},
+    {"prefix-share", WN_OPT_NUM, "1", 0.01, 1, "S", "share of these that one corpus may take"},
     {"data-dir", WN_OPT_STR, NULL, 0, 0, "DIR",
      "where corpora and models live [$XDG_DATA_HOME/winnow, else ~/.local/share/winnow]"},
     {"config", WN_OPT_STR, NULL, 0, 0, "FILE",
@@ -247,6 +253,11 @@ static wn_status read_kv_ratio(const wn_options *o, double *out, wn_error *err)
     return WN_OK;
 }
 
+static size_t mib_option(const wn_options *o, const char *name)
+{
+    return (size_t)wn_options_int(o, name) << 20;
+}
+
 wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
 {
     if (!cli->service) {
@@ -268,7 +279,10 @@ wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
                                  .kv_format = kv_format,
                                  .heads = wn_options_str(o, "heads"),
                                  .kv_ratio = kv_ratio,
-                                 .n_ctx = (size_t)wn_options_int(o, "context")};
+                                 .n_ctx = (size_t)wn_options_int(o, "context"),
+                                 .prefix_memory_bytes = mib_option(o, "prefix-memory"),
+                                 .prefix_disk_bytes = mib_option(o, "prefix-disk"),
+                                 .prefix_corpus_share = wn_options_num(o, "prefix-share")};
         WN_TRY(wn_service_open(&cli->service, &so, err));
     }
     *out = cli->service;

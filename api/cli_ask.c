@@ -13,6 +13,15 @@
 #define QUESTION_OPTIONS                                                                           \
     WN_CLI_OPTION_CORPUS,                                                                          \
         {"passages", WN_OPT_INT, "5", 1, 50, "N", "passages that the model reads"},                \
+        {"mode",                                                                                   \
+         WN_OPT_STR,                                                                               \
+         "passages",                                                                               \
+         0,                                                                                        \
+         0,                                                                                        \
+         "NAME",                                                                                   \
+         "what the model reads: passages, documents (those of the passages, whole), corpus (all "  \
+         "of "                                                                                     \
+         "it) or auto"},                                                                           \
         WN_CLI_OPTION_FILTER, WN_CLI_OPTION_FUSION, WN_CLI_OPTION_WEIGHT, WN_CLI_SAMPLING_OPTIONS
 
 static const wn_option ask_options[] = {
@@ -35,17 +44,17 @@ typedef struct ask_view {
     double prefill_started;
 } ask_view;
 
-static wn_status on_retrieval(void *ctx, const wn_search_result *r)
+static wn_status on_retrieval(void *ctx, const wn_search_result *r, const wn_ask_reading *reading)
 {
     (void)ctx;
-    wn_progress("Reading %zu passages ...", r->n);
+    wn_progress("Reading %zu passages of %zu documents ...", r->n, reading->n_documents);
     return WN_OK;
 }
 
 static wn_status on_prefill(void *ctx, size_t done, size_t total)
 {
     (void)ctx;
-    wn_progress_bar("Reading the passages", done, total, false, "tokens");
+    wn_progress_bar("Reading", done, total, false, "tokens");
     return atomic_load(&interrupted) ? WN_CANCELLED : WN_OK;
 }
 
@@ -136,6 +145,37 @@ static int by_number(const void *a, const void *b)
     return x->start < y->start ? -1 : x->start > y->start;
 }
 
+/* What was read, why, and what stayed out: never silently. */
+static void remark_reading(const wn_ask_reading *r)
+{
+    wn_remark("%zu passages of %zu documents, mode %s%s%s", r->n_sources, r->n_documents,
+              wn_ask_mode_name(r->mode), *r->why ? ": " : "", r->why);
+    for (size_t i = 0; i < r->n_left_out; i++)
+        wn_remark("left out, no room in the context: %s%s, %zu tokens",
+                  r->mode == WN_ASK_PASSAGES ? "a passage of " : "", r->left_out[i].filename,
+                  r->left_out[i].n_tokens);
+}
+
+static void remark_speed(const wn_answer *a)
+{
+    static const char *const where[] = {[WN_PREFIX_NONE] = "nowhere",
+                                        [WN_PREFIX_SESSION] = "the question before",
+                                        [WN_PREFIX_MEMORY] = "memory",
+                                        [WN_PREFIX_DISK] = "disk"};
+    const wn_answer_prefix *p = &a->prefix;
+    char held[24] = "", dense[24] = "";
+    if (a->prompt_tokens == 0) /* no model ran */
+        return;
+    double decode_s = a->decode_ms > 0 ? a->decode_ms / 1000 : 1;
+    if (p->cached_tokens)
+        wn_remark("%zu tokens taken from %s: %s (%s as dense bf16)", p->cached_tokens,
+                  where[p->source], wn_format_bytes(p->held_bytes, held),
+                  wn_format_bytes(p->dense_bytes, dense));
+    wn_remark("%zu tokens read in %.2f s; first word after %.2f s; %zu tokens written at %.1f/s",
+              p->new_tokens, (a->prefill_ms - p->load_ms) / 1000, a->first_token_ms / 1000,
+              a->completion_tokens, (double)a->completion_tokens / decode_s);
+}
+
 static wn_status print_sources(wn_service *s, const char *corpus, wn_ask_result *r, wn_error *err)
 {
     const wn_answer *a = &r->answer;
@@ -146,11 +186,8 @@ static wn_status print_sources(wn_service *s, const char *corpus, wn_ask_result 
         source_list list = {0};
         WN_TRY(each_citation(s, corpus, r, print_citation, &list, err));
     }
-    double decode_s = a->decode_ms > 0 ? a->decode_ms / 1000 : 1;
-    wn_remark("%zu passages; %zu tokens read in %.1f s%s; %zu tokens written at %.1f/s",
-              r->retrieval.n, a->prompt_tokens - a->cached_tokens, a->prefill_ms / 1000,
-              a->cached_tokens ? " (the rest was still held)" : "", a->completion_tokens,
-              (double)a->completion_tokens / decode_s);
+    remark_reading(&r->reading);
+    remark_speed(a);
     return WN_OK;
 }
 
@@ -160,13 +197,15 @@ static wn_status print_json(wn_service *s, const wn_ask *ask, const wn_ask_resul
     json_t *citations = json_array();
     WN_TRY(each_citation(s, ask->corpus, r, add_row, citations, err));
     wn_cli_print_json(json_pack(
-        "{s:s, s:s, s:s%, s:s, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:f, s:f, s:f, s:f}, s:o}", "corpus",
-        ask->corpus, "question", ask->question, "answer", a->text, a->len, "finish_reason",
-        a->finish_reason, "citations", citations, "passages", wn_json_of_hits(&r->retrieval),
-        "usage", "prompt_tokens", (json_int_t)a->prompt_tokens, "cached_tokens",
-        (json_int_t)a->cached_tokens, "completion_tokens", (json_int_t)a->completion_tokens,
-        "timings", "retrieval_ms", r->retrieval_ms, "prefill_ms", a->prefill_ms, "decode_ms",
-        a->decode_ms, "first_token_ms", a->first_token_ms, "compression", wn_json_of_kv(&r->kv)));
+        "{s:s, s:s, s:s%, s:s, s:o, s:o, s:{s:I, s:I, s:I}, s:{s:f, s:f, s:f, s:f}, s:o, s:o, s:o}",
+        "corpus", ask->corpus, "question", ask->question, "answer", a->text, a->len,
+        "finish_reason", a->finish_reason, "citations", citations, "passages",
+        wn_json_of_hits(&r->retrieval), "usage", "prompt_tokens", (json_int_t)a->prompt_tokens,
+        "cached_tokens", (json_int_t)a->cached_tokens, "completion_tokens",
+        (json_int_t)a->completion_tokens, "timings", "retrieval_ms", r->retrieval_ms, "prefill_ms",
+        a->prefill_ms, "decode_ms", a->decode_ms, "first_token_ms", a->first_token_ms,
+        "compression", wn_json_of_kv(&r->kv), "reading", wn_json_of_reading(&r->reading), "prefix",
+        wn_json_of_prefix(&a->prefix)));
     return WN_OK;
 }
 
@@ -232,6 +271,10 @@ static wn_status ask_once(wn_cli *cli, const wn_ask *ask, wn_ask_result *result,
 static wn_status fill_ask(const wn_cli *cli, wn_ask *ask, wn_error *err)
 {
     WN_TRY(wn_cli_corpus_name(cli, &ask->corpus, err));
+    const char *mode = wn_options_str(cli->options, "mode");
+    if (!wn_ask_mode_parse(mode, &ask->mode))
+        return wn_error_set(err, WN_INVALID,
+                            "mode \"%.64s\" is none of passages, documents, corpus and auto", mode);
     WN_TRY(wn_cli_search_options(cli, &ask->search, err));
     wn_cli_sampler(cli, &ask->sampler);
     ask->max_tokens = (size_t)wn_options_int(cli->options, "max-tokens");
@@ -352,9 +395,14 @@ const wn_command wn_cli_ask = {
     .summary = "answer one question, with citations",
     .help = "Finds passages, lets the model read them and streams its answer. Every citation's "
             "quote is checked\nagainst the stored document before it is shown. When the documents "
-            "do not say, so does winnow.\n\nexamples:\n"
+            "do not say, so does winnow.\n\n"
+            "--mode says what the model reads: the passages; or the documents that they stand in, "
+            "whole, as many\nof the best as the context holds; or the corpus, all of it. Nothing "
+            "is cut: what does not fit is named.\nauto reads the corpus where that is cheap (most "
+            "of it is held already, or questions keep coming) and\nsays why.\n\nexamples:\n"
             "  winnow ask --corpus notes \"Who owns a value after a move?\"\n"
             "  winnow ask --corpus notes --small --passages 3 \"...\"\n"
+            "  winnow ask --corpus notes --mode documents \"...\"\n"
             "  winnow ask --corpus notes --model ~/models/Llama-3.2-3B-Instruct \"...\"\n"
             "  winnow ask --corpus notes --json \"...\" | jq .citations",
     .options = ask_options,

@@ -28,6 +28,33 @@ json_t *wn_json_of_hits(const wn_search_result *r)
     return array;
 }
 
+json_t *wn_json_of_prefix(const wn_answer_prefix *p)
+{
+    /* The tiers' names on the wire; the session's own pages are in host memory, too. */
+    static const char *const sources[] = {[WN_PREFIX_NONE] = "none",
+                                          [WN_PREFIX_SESSION] = "host",
+                                          [WN_PREFIX_MEMORY] = "host",
+                                          [WN_PREFIX_DISK] = "disk"};
+    return json_pack("{s:I, s:I, s:s, s:I, s:I, s:f}", "cached_tokens",
+                     (json_int_t)p->cached_tokens, "new_tokens", (json_int_t)p->new_tokens,
+                     "source", sources[p->source], "dense_bytes", (json_int_t)p->dense_bytes,
+                     "held_bytes", (json_int_t)p->held_bytes, "load_ms", p->load_ms);
+}
+
+json_t *wn_json_of_reading(const wn_ask_reading *r)
+{
+    json_t *left_out = json_array();
+    for (size_t i = 0; i < r->n_left_out; i++)
+        json_array_append_new(left_out, json_pack("{s:I, s:s, s:I}", "document_id",
+                                                  (json_int_t)r->left_out[i].document_id,
+                                                  "filename", r->left_out[i].filename, "tokens",
+                                                  (json_int_t)r->left_out[i].n_tokens));
+    return json_pack("{s:s, s:s?, s:I, s:I, s:I, s:o}", "mode", wn_ask_mode_name(r->mode), "why",
+                     *r->why ? r->why : NULL, "documents", (json_int_t)r->n_documents, "passages",
+                     (json_int_t)r->n_sources, "tokens", (json_int_t)r->n_tokens, "left_out",
+                     left_out);
+}
+
 json_t *wn_json_of_citation(const wn_citation *c, const wn_citation_place *p)
 {
     return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:s, s:I, s:I, s:f, s:b}",

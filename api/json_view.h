@@ -10,6 +10,11 @@
 /* Array of hits: passage_id, document_id, filename, path, title, headings, page_start, page_end,
  * start_byte, end_byte, score, keyword {rank, score}, vector {rank, score}, attributes, text. */
 json_t *wn_json_of_hits(const wn_search_result *r);
+/* cached_tokens, new_tokens, source (none, host, disk), dense_bytes, held_bytes, load_ms. */
+json_t *wn_json_of_prefix(const wn_answer_prefix *p);
+/* mode, why (null: the mode was asked for), documents, passages, tokens, left_out [{document_id,
+ * filename, tokens}]. */
+json_t *wn_json_of_reading(const wn_ask_reading *r);
 /* number, document_id, filename, path, title, headings, page_start, page_end, start_char, end_char,
  * cited_text, answer_start, answer_end (bytes of the answer), support, from_marker. */
 json_t *wn_json_of_citation(const wn_citation *c, const wn_citation_place *place);

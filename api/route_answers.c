@@ -17,30 +17,30 @@
 
 /* Events -------------------------------------------------------------------------------------- */
 
-static wn_status send_retrieval(wn_ask_task *t, const wn_search_result *result)
+static wn_status send_retrieval(wn_ask_task *t, const wn_search_result *result,
+                                const wn_ask_reading *reading)
 {
     if (!t->task.stream)
         return WN_OK;
     json_t *best = isnan(result->best_cosine) ? json_null() : json_real(result->best_cosine);
-    return wn_http_task_send(
-        &t->task, "retrieval",
-        json_pack("{s:o,s:o}", "passages", wn_view_hits(result), "best_cosine", best));
+    return wn_http_task_send(&t->task, "retrieval",
+                             json_pack("{s:o,s:o,s:o}", "passages", wn_view_shown(result, reading),
+                                       "best_cosine", best, "reading", wn_view_reading(reading)));
 }
 
-/* The first call tells what the session held of the prompt already. */
+static wn_status send_prefix(wn_ask_task *t, const wn_answer_prefix *prefix)
+{
+    return t->task.stream ? wn_http_task_send(&t->task, "prefix", wn_json_of_prefix(prefix))
+                          : WN_OK;
+}
+
 static wn_status send_prefill(wn_ask_task *t, size_t done, size_t total)
 {
-    if (!t->task.stream)
-        return WN_OK;
-    if (t->n_prefill == 0)
-        WN_TRY(wn_http_task_send(
-            &t->task, "prefix",
-            json_pack("{s:I,s:I,s:s,s:I,s:I}", "cached_tokens", (json_int_t)done, "new_tokens",
-                      (json_int_t)(total - done), "source", done ? "host" : "none", "dense_bytes",
-                      (json_int_t)0, "held_bytes", (json_int_t)0)));
-    return wn_http_task_send(&t->task, "progress",
-                             json_pack("{s:s,s:I,s:I}", "stage", "prefill", "done_tokens",
-                                       (json_int_t)done, "total_tokens", (json_int_t)total));
+    return t->task.stream
+               ? wn_http_task_send(&t->task, "progress",
+                                   json_pack("{s:s,s:I,s:I}", "stage", "prefill", "done_tokens",
+                                             (json_int_t)done, "total_tokens", (json_int_t)total))
+               : WN_OK;
 }
 
 static wn_status send_text(wn_ask_task *t, const char *text, size_t len)
@@ -87,15 +87,17 @@ static wn_status send_done(wn_ask_task *t, const wn_ask_result *r)
 {
     const wn_answer *a = &r->answer;
     double queue_ms = wn_http_task_queue_ms(&t->task);
-    json_t *done = json_pack(
-        "{s:s%,s:s,s:O,s:o,s:o,s:o}", "text", a->text ? a->text : "", a->len, "finish_reason",
-        a->finish_reason, "citations", t->citations, "usage", wn_view_usage(a), "timings",
-        wn_view_timings(a, queue_ms, r->retrieval_ms), "compression", wn_json_of_kv(&r->kv));
+    json_t *done =
+        json_pack("{s:s%,s:s,s:O,s:o,s:o,s:o,s:o,s:o}", "text", a->text ? a->text : "", a->len,
+                  "finish_reason", a->finish_reason, "citations", t->citations, "usage",
+                  wn_view_usage(a), "timings", wn_view_timings(a, queue_ms, r->retrieval_ms),
+                  "compression", wn_json_of_kv(&r->kv), "reading", wn_view_reading(&r->reading),
+                  "prefix", wn_json_of_prefix(&a->prefix));
     if (t->task.stream)
         return wn_http_task_send(&t->task, "done", done);
     json_object_set_new(done, "object", json_string("answer"));
     json_object_set_new(done, "model", json_string(t->task.context->model_name));
-    json_object_set_new(done, "passages", wn_view_hits(&r->retrieval));
+    json_object_set_new(done, "passages", wn_view_shown(&r->retrieval, &r->reading));
     t->task.result = done;
     return done ? WN_OK : WN_NO_MEMORY;
 }
@@ -108,6 +110,7 @@ static void send_error(wn_http_task *t, json_t *error)
 static const wn_ask_format format = {
     .kind = {.work = wn_ask_task_work, .stream_error = send_error, .clear = wn_ask_task_clear},
     .retrieval = send_retrieval,
+    .prefix = send_prefix,
     .prefill = send_prefill,
     .text = send_text,
     .citation = send_citation,
@@ -140,14 +143,15 @@ static bool read_history(wn_http_call *call, wn_ask_task *t)
     return t->history != NULL;
 }
 
-static bool read_mode(wn_http_call *call)
+static bool read_mode(wn_http_call *call, wn_ask_mode *out)
 {
     const char *mode = "passages";
     if (!wn_field_string(call, call->json, "mode", 64, &mode))
         return false;
-    if (strcmp(mode, "passages") == 0)
+    if (wn_ask_mode_parse(mode, out))
         return true;
-    wn_http_fail(call, 400, "unsupported_value", "mode", "'mode' must be passages.");
+    wn_http_fail(call, 400, "unsupported_value", "mode",
+                 "'mode' must be passages, documents, corpus or auto.");
     return false;
 }
 
@@ -156,9 +160,10 @@ void wn_route_answers(wn_http_call *call)
     const char *question = NULL;
     bool stream = false, explain = false;
     int64_t top_k = 8;
+    wn_ask_mode mode = WN_ASK_PASSAGES;
     if (!wn_field_required_string(call, call->json, "question", WN_MAX_QUESTION, &question) ||
         !wn_field_bool(call, call->json, "stream", &stream) ||
-        !wn_field_bool(call, call->json, "explain", &explain) || !read_mode(call) ||
+        !wn_field_bool(call, call->json, "explain", &explain) || !read_mode(call, &mode) ||
         !wn_field_int(call, call->json, "top_k", 1, MAX_TOP_K, &top_k))
         return;
     wn_ask_task *t = wn_ask_task_open(call, call->params[0], stream, &format);
@@ -166,6 +171,7 @@ void wn_route_answers(wn_http_call *call)
         return;
     t->ask.question = question;
     t->ask.explain = explain;
+    t->ask.mode = mode;
     t->ask.search.top_k = (size_t)top_k;
     if (wn_route_sampling_read(call, 0, &t->sampling) && read_history(call, t) &&
         wn_route_filter(call, &t->filter))

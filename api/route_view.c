@@ -71,6 +71,31 @@ json_t *wn_view_hits(const wn_search_result *r)
     return hits;
 }
 
+json_t *wn_view_shown(const wn_search_result *r, const wn_ask_reading *reading)
+{
+    json_t *hits = wn_view_hits(r);
+    size_t i;
+    json_t *hit;
+    json_array_foreach(hits, i, hit)
+    {
+        if (reading->mode != WN_ASK_PASSAGES)
+            json_object_del(hit, "text");
+    }
+    return hits;
+}
+
+json_t *wn_view_reading(const wn_ask_reading *r)
+{
+    json_t *o = wn_json_of_reading(r);
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(o, "left_out"), i, row)
+    {
+        make_public(row);
+    }
+    return o;
+}
+
 static json_int_t characters(const char *text, size_t len, size_t end)
 {
     return (json_int_t)wn_utf8_count(text, end < len ? end : len);

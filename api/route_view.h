@@ -15,6 +15,9 @@ json_t *wn_view_corpus(const char *name, const wn_corpus_stats *stats, const cha
 json_t *wn_view_document(const wn_document *d);
 /* Array. Paths on the server's disk are not told. */
 json_t *wn_view_hits(const wn_search_result *r);
+/* Likewise, what the model was shown: without the texts where that is whole documents. */
+json_t *wn_view_shown(const wn_search_result *r, const wn_ask_reading *reading);
+json_t *wn_view_reading(const wn_ask_reading *r);
 /* answer: the text that the citation's offsets refer to; they become characters. */
 json_t *wn_view_citation(const wn_citation *c, const wn_citation_place *place, const char *answer,
                          size_t answer_len);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "api/model_catalog.h"
-#include "api/service_internal.h"
+#include "api/service_prefix.h"
 #include "base/checked.h"
 #include "base/fs.h"
 
@@ -18,6 +18,16 @@ static wn_status out_of_memory(wn_error *err)
     return wn_error_set(err, WN_NO_MEMORY, "service: out of memory");
 }
 
+static void init_prefixes(service_prefixes *p, const wn_service_options *o)
+{
+    p->memory_bytes = o->prefix_memory_bytes;
+    p->disk_bytes = o->prefix_disk_bytes;
+    p->corpus_share = o->prefix_corpus_share > 0 ? o->prefix_corpus_share : 1;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->save_lock, NULL);
+    pthread_cond_init(&p->save_wanted, NULL);
+}
+
 wn_status wn_service_open(wn_service **out, const wn_service_options *o, wn_error *err)
 {
     wn_service *s = wn_alloc(1, sizeof *s);
@@ -25,6 +35,7 @@ wn_status wn_service_open(wn_service **out, const wn_service_options *o, wn_erro
         return out_of_memory(err);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->embed_lock, NULL);
+    init_prefixes(&s->prefixes, o);
     s->data_dir = wn_strdup(o->data_dir);
     s->corpora_dir = wn_fs_join(o->data_dir, "corpora");
     const char *generator = o->small ? SMALL_GENERATOR : DEFAULT_GENERATOR;
@@ -69,6 +80,7 @@ void wn_service_close(wn_service *s)
     }
     wn_parse_pool_close(s->parsers);
     wn_session_close(s->session);
+    wn_service_prefixes_close(s);
     wn_dms_heads_close(s->heads);
     wn_model_close(s->model);
     wn_embedder_close(s->embedder);
@@ -173,6 +185,7 @@ wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err)
             n_ctx = trained;
         wn_session_options options;
         WN_TRY(wn_service_session_options(s, n_ctx, &options, err));
+        WN_TRY(wn_service_prefixes_open(s, &options, err));
         WN_TRY(wn_session_open(&s->session, model, s->compute, &options, err));
     }
     *out = s->session;
@@ -317,6 +330,22 @@ void wn_service_corpus_release(wn_service *s, wn_corpus *corpus)
     pthread_mutex_unlock(&s->lock);
 }
 
+size_t wn_service_count_question(wn_service *s, const wn_corpus *corpus, uint64_t generation)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&s->lock);
+    for (open_corpus *c = s->corpora; c; c = c->next) {
+        if (c->corpus != corpus)
+            continue;
+        if (c->generation != generation)
+            c->n_asked = 0;
+        c->generation = generation;
+        n = c->n_asked++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
 wn_status wn_service_corpus_delete(wn_service *s, const char *name, wn_error *err)
 {
     pthread_mutex_lock(&s->lock);
@@ -332,5 +361,5 @@ wn_status wn_service_corpus_delete(wn_service *s, const char *name, wn_error *er
             close_entry(s, reader);
     }
     pthread_mutex_unlock(&s->lock);
-    return status;
+    return status == WN_OK ? wn_service_prefix_drop(s, name, 0, NULL, err) : status;
 }

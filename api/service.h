@@ -13,6 +13,7 @@
 #ifndef WN_API_SERVICE_H
 #define WN_API_SERVICE_H
 
+#include "api/ask_reading.h"
 #include "base/status.h"
 #include "generate/answer.h"
 #include "generate/kv_report.h"
@@ -37,6 +38,9 @@ typedef struct wn_service_options {
     const char *heads;      /* eviction heads (dms_heads.h); NULL: those that the model carries */
     double kv_ratio;        /* the dial: 0 = the heads' first point, 1 = nothing is evicted */
     size_t n_ctx;           /* tokens of one session; 0 = min(model's, 8192) */
+    /* For kept prefixes of corpora, beside the session; 0: none are kept there. */
+    size_t prefix_memory_bytes, prefix_disk_bytes;
+    double prefix_corpus_share; /* of both, that one corpus may take; 0 = 1: all */
 } wn_service_options;
 
 wn_status wn_service_open(wn_service **out, const wn_service_options *options, wn_error *err);
@@ -85,6 +89,7 @@ wn_status wn_service_eval_retrieval(wn_service *s, const char *dir,
 typedef struct wn_ask {
     const char *corpus;
     const char *question;
+    wn_ask_mode mode;
     wn_search_options search; /* WN_SEARCH_DEFAULTS */
     wn_sampler_options sampler;
     size_t max_tokens;
@@ -97,13 +102,14 @@ typedef struct wn_ask {
 
 typedef struct wn_ask_events {
     void *ctx; /* each may be NULL; not WN_OK stops */
-    wn_status (*on_retrieval)(void *ctx, const wn_search_result *result);
-    wn_answer_events
-        answer; /* on_citation's source indexes result.hits in document order: see below */
+    wn_status (*on_retrieval)(void *ctx, const wn_search_result *result,
+                              const wn_ask_reading *reading);
+    wn_answer_events answer; /* on_citation's source indexes result.hits: see below */
 } wn_ask_events;
 
 typedef struct wn_ask_result {
-    wn_search_result retrieval; /* hits re-sorted into document order: source i = hits[i] */
+    wn_search_result retrieval; /* hits: what the model was shown; source i = hits[i] */
+    wn_ask_reading reading;
     wn_answer answer;
     double retrieval_ms;
     wn_kv_report kv; /* of the session after the answer; empty where the model was not asked */
@@ -112,6 +118,38 @@ typedef struct wn_ask_result {
 wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *events,
                          wn_ask_result *out, wn_error *err);
 void wn_ask_result_free(wn_ask_result *r);
+
+/* Prefixes of corpora (generate/prefix_cache.h). -------------------------------------------------
+ */
+
+typedef struct wn_prefix_prepared {
+    size_t n_documents, n_all_tokens; /* of the corpus */
+    size_t n_tokens, cached_tokens;   /* that are there now; that were there already */
+    wn_prefix_source source;
+    double load_ms, read_ms;
+    size_t dense_bytes, held_bytes;
+    bool kept; /* false: the budgets have no room for it */
+} wn_prefix_prepared;
+
+/* Reads the corpus, as mode corpus shows it, for questions to come; WN_LIMIT where it does not fit.
+ * max_new > 0: no further than to the document's end behind that many new tokens, so that others
+ * get their turn; out->n_tokens < n_all_tokens then, and the next call goes on. progress: (tokens
+ * done, all of this call). Engine worker. */
+wn_status wn_service_prefix_prepare(wn_service *s, const char *corpus, size_t max_new,
+                                    wn_progress_fn progress, void *progress_ctx,
+                                    wn_prefix_prepared *out, wn_error *err);
+/* Writes files now (they are written soon anyway) and says what went wrong. Any thread. */
+wn_status wn_service_prefix_save(wn_service *s, size_t *n_written, wn_error *err);
+/* Any thread, whether the model is loaded or not. corpus NULL: all. */
+wn_status wn_service_prefix_visit(wn_service *s, const char *corpus, wn_prefix_visit_fn visit,
+                                  void *ctx, wn_error *err);
+/* document_id 0: every prefix of the corpus. What is in memory is given back with the engine's next
+ * job (wn_service_tend). *n_dropped may be NULL. */
+wn_status wn_service_prefix_drop(wn_service *s, const char *corpus, int64_t document_id,
+                                 size_t *n_dropped, wn_error *err);
+/* All zero where no model was loaded yet. */
+void wn_service_prefix_stats(wn_service *s, wn_prefix_stats *out);
+void wn_service_tend(wn_service *s); /* engine worker: memory of dropped prefixes is given back */
 
 /* Plain chat without a corpus (OpenAI clients): the whole conversation, streamed. */
 typedef struct wn_generation {

@@ -1,17 +1,14 @@
-/* From a question to an answer: search, passages that fit the session, the answer, places of
- * citations. */
+/* From a question to an answer: search, what the model is shown, the answer. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/service_internal.h"
+#include "api/service_prefix.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/strbuf.h"
-#include "base/utf8.h"
 #include "generate/generation.h"
-#include "generate/prompt.h"
 
 /* When retrieval has found nothing good enough, the documents do not say: the best passage is far
  * in meaning (cosine) and shares fewer than about two rare words with the question (a word that
@@ -19,6 +16,8 @@
  * 0.5 % of 211 questions that the corpus answers and 83.5 % of 200 that it does not. */
 #define WEAK_COSINE 0.35
 #define WEAK_RARE_WORDS 2.0
+
+#define PASSAGE_TOKENS 250 /* about, with title and headings */
 
 static wn_status parsers_of(wn_service *s, wn_parse_pool **out, wn_error *err)
 {
@@ -99,83 +98,69 @@ static bool nothing_good_enough(const wn_search_result *r, size_t n_passages)
            best_text < WEAK_RARE_WORDS * log((double)n_passages + 1);
 }
 
-static int by_document(const void *a, const void *b)
+static wn_status read_passages(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
+                               const wn_reading_limits *l, wn_ask_result *out, bool *nothing,
+                               wn_error *err)
 {
-    const wn_hit *x = a, *y = b;
-    if (x->document_id != y->document_id)
-        return x->document_id < y->document_id ? -1 : 1;
-    return x->start < y->start ? -1 : x->start > y->start;
+    wn_corpus_stats stats = {0};
+    double start = wn_clock_ms();
+    WN_TRY(search_for(s, corpus, ask, &out->retrieval, err));
+    out->retrieval_ms = wn_clock_ms() - start;
+    WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
+    *nothing = nothing_good_enough(&out->retrieval, stats.n_passages);
+    if (ask->mode == WN_ASK_DOCUMENTS)
+        return wn_ask_read_documents(l, corpus, &out->retrieval, &out->reading, err);
+    return wn_ask_read_passages(l, &out->retrieval, &out->reading, err);
 }
 
-static void free_hit_tail(wn_search_result *r, size_t keep)
+static wn_status read_corpus(wn_corpus *corpus, const wn_ask *ask, const wn_reading_limits *l,
+                             wn_ask_result *out, size_t *n_tokens, wn_error *err)
 {
-    wn_search_result tail = {.n = r->n - keep};
-    tail.hits = wn_alloc(tail.n, sizeof *tail.hits);
-    if (!tail.hits)
-        return; /* they stay, unused; freed with the result */
-    memcpy(tail.hits, r->hits + keep, tail.n * sizeof *tail.hits);
-    r->n = keep;
-    wn_search_result_free(&tail);
-}
-
-static wn_status make_sources(const wn_search_result *r, wn_source **out, wn_error *err)
-{
-    wn_source *sources = wn_alloc(r->n, sizeof *sources);
-    if (!sources)
-        return wn_error_set(err, WN_NO_MEMORY, "ask: out of memory");
-    for (size_t i = 0; i < r->n; i++) {
-        const wn_hit *h = &r->hits[i];
-        sources[i] = (wn_source){.document_id = h->document_id,
-                                 .text = h->text,
-                                 .len = h->text_len,
-                                 .start = h->start,
-                                 .title = *h->title ? h->title : h->filename,
-                                 .headings = h->headings,
-                                 .page_start = h->page_start,
-                                 .page_end = h->page_end};
-    }
-    *out = sources;
-    return WN_OK;
-}
-
-/* How many of the best hits fit beside the answer in a session of `capacity` tokens. */
-static wn_status count_fitting(const wn_search_result *r, const wn_model *model, size_t capacity,
-                               const wn_ask *ask, size_t *keep, wn_error *err)
-{
-    wn_source *sources = NULL;
-    WN_TRY(make_sources(r, &sources, err));
-    size_t answer = ask->max_tokens ? ask->max_tokens : 512, needed = 0;
-    wn_status status = WN_OK;
-    for (*keep = 0; status == WN_OK && *keep < r->n; ++*keep) {
-        wn_prompt prompt = {.sources = sources,
-                            .n_sources = *keep + 1,
-                            .question = ask->question,
-                            .history = ask->history,
-                            .n_history = ask->n_history};
-        status = wn_prompt_count_tokens(&prompt, wn_model_tokenizer(model),
-                                        wn_model_chat_family(model), &needed, err);
-        if (status == WN_OK && needed + answer > capacity)
-            break;
-    }
-    free(sources);
-    if (status == WN_OK && *keep == 0 && r->n > 0)
-        status = wn_error_set(err, WN_LIMIT,
-                              "the question, the best passage and the history (%zu tokens) and an "
-                              "answer of %zu do not fit into a context of %zu tokens",
-                              needed, answer, capacity);
+    double start = wn_clock_ms();
+    out->retrieval.best_cosine = NAN;
+    wn_status status = wn_ask_read_corpus(l, corpus, ask->search.filter, &out->retrieval,
+                                          &out->reading, n_tokens, err);
+    out->retrieval_ms = wn_clock_ms() - start;
     return status;
 }
 
-/* Keeps what fits, in document order. */
-static wn_status fit_hits(wn_search_result *r, const wn_model *model, size_t capacity,
-                          const wn_ask *ask, wn_error *err)
+/* The corpus, if that is cheap: then it is read, and *chosen. */
+static wn_status try_corpus(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
+                            const wn_reading_limits *l, const wn_prefix_use *use,
+                            wn_ask_result *out, bool *chosen, wn_error *err)
 {
-    size_t keep = 0;
-    WN_TRY(count_fitting(r, model, capacity, ask, &keep, err));
-    if (keep < r->n)
-        free_hit_tail(r, keep);
-    qsort(r->hits, r->n, sizeof *r->hits, by_document);
+    wn_corpus_stats stats = {0};
+    wn_ask_facts facts = {.room = wn_reading_room(l),
+                          .passages_tokens = ask->search.top_k * PASSAGE_TOKENS};
+    wn_error own = {0};
+    WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
+    facts.n_asked = wn_service_count_question(s, corpus, stats.generation);
+    wn_status status = read_corpus(corpus, ask, l, out, &facts.corpus_tokens, &own);
+    if (status != WN_OK && status != WN_LIMIT)
+        return wn_error_set(err, status, "%s", own.text);
+    if (status == WN_OK)
+        WN_TRY(wn_prefix_use_peek(use, s->session, &out->retrieval, &out->reading.prompt,
+                                  &facts.held_tokens, err));
+    *chosen = wn_ask_mode_choose(&facts, out->reading.why) == WN_ASK_CORPUS;
+    if (*chosen)
+        return WN_OK;
+    out->reading.n_tokens = 0;
+    wn_prompt_tokens_free(&out->reading.prompt);
+    wn_search_result_free(&out->retrieval);
     return WN_OK;
+}
+
+/* What the model is to be shown; *nothing: search found nothing good enough. */
+static wn_status choose_sources(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
+                                const wn_reading_limits *l, const wn_prefix_use *use,
+                                wn_ask_result *out, bool *nothing, wn_error *err)
+{
+    bool chosen = false;
+    if (ask->mode == WN_ASK_CORPUS)
+        return read_corpus(corpus, ask, l, out, NULL, err);
+    if (ask->mode == WN_ASK_AUTO)
+        WN_TRY(try_corpus(s, corpus, ask, l, use, out, &chosen, err));
+    return chosen ? WN_OK : read_passages(s, corpus, ask, l, out, nothing, err);
 }
 
 static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
@@ -186,17 +171,30 @@ static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
     wn_source *sources = NULL;
     const char *name = NULL;
     size_t dim = 0;
+    bool nothing = false;
     WN_TRY(wn_service_session(s, &session, err));
     WN_TRY(wn_service_generator(s, &model, err));
     WN_TRY(wn_service_embedder_info(s, &name, &dim, err));
-    wn_corpus_stats stats = {0};
-    WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
-    bool nothing = nothing_good_enough(&out->retrieval, stats.n_passages);
-    WN_TRY(fit_hits(&out->retrieval, model, wn_session_capacity(session), ask, err));
+    const wn_reading_limits limits = {.model = model,
+                                      .capacity = wn_session_capacity(session),
+                                      .question = ask->question,
+                                      .history = ask->history,
+                                      .n_history = ask->n_history,
+                                      .max_tokens = ask->max_tokens};
+    wn_prefix_use use;
+    WN_TRY(wn_prefix_use_of(s, corpus, ask->corpus, &use, err));
+    WN_TRY(choose_sources(s, corpus, ask, &limits, &use, out, &nothing, err));
     if (events && events->on_retrieval)
-        WN_TRY(events->on_retrieval(events->ctx, &out->retrieval));
-    WN_TRY(make_sources(&out->retrieval, &sources, err));
+        WN_TRY(events->on_retrieval(events->ctx, &out->retrieval, &out->reading));
+    WN_TRY(wn_ask_sources(&out->retrieval, &sources, err));
+    const bool whole = out->reading.mode != WN_ASK_PASSAGES; /* passages seldom recur for long */
     wn_answer_request request = {.session = session,
+                                 .prefixes = use.cache,
+                                 .corpus = use.corpus,
+                                 .prefix_key = use.key,
+                                 .prefix_key_len = strlen(use.key),
+                                 .keep = whole ? WN_PREFIX_ON_DISK : WN_PREFIX_IN_MEMORY,
+                                 .prompt = out->reading.prompt.n ? &out->reading.prompt : NULL,
                                  .model = model,
                                  .question = ask->question,
                                  .sources = sources,
@@ -215,6 +213,15 @@ static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
     if (status == WN_OK && out->answer.prompt_tokens > 0)
         status = wn_kv_report_make(session, ask->explain ? wn_model_tokenizer(model) : NULL,
                                    &out->kv, err);
+    if (out->answer.prefix.source == WN_PREFIX_SESSION && out->answer.prefix.load_ms == 0 &&
+        out->answer.prefix.read_ms == 0)
+        atomic_fetch_add(&s->prefixes.session_hits, 1);
+    wn_error settle_err = {0};
+    wn_status settled = wn_prefix_use_settle(s, corpus, &use, &out->retrieval, &settle_err);
+    if (status == WN_OK && settled != WN_OK)
+        status = wn_error_set(err, settled, "%s", settle_err.text);
+    if (whole)
+        wn_service_prefixes_save_soon(s);
     free(sources);
     return status;
 }
@@ -224,12 +231,9 @@ wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *
 {
     *out = (wn_ask_result){0};
     wn_corpus *corpus = NULL;
+    wn_service_tend(s);
     WN_TRY(wn_service_corpus(s, ask->corpus, WN_CORPUS_READ, &corpus, err));
-    double start = wn_clock_ms();
-    wn_status status = search_for(s, corpus, ask, &out->retrieval, err);
-    out->retrieval_ms = wn_clock_ms() - start;
-    if (status == WN_OK)
-        status = answer(s, corpus, ask, events, out, err);
+    wn_status status = answer(s, corpus, ask, events, out, err);
     wn_service_corpus_release(s, corpus);
     if (status != WN_OK)
         wn_ask_result_free(out);
@@ -239,6 +243,7 @@ wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *
 void wn_ask_result_free(wn_ask_result *r)
 {
     wn_search_result_free(&r->retrieval);
+    wn_ask_reading_free(&r->reading);
     wn_answer_free(&r->answer);
     wn_kv_report_free(&r->kv);
     *r = (wn_ask_result){0};
@@ -250,6 +255,7 @@ wn_status wn_service_generate(wn_service *s, const wn_generation *g, const wn_an
     *out = (wn_answer){0};
     wn_session *session = NULL;
     const wn_model *model = NULL;
+    wn_service_tend(s);
     WN_TRY(wn_service_session(s, &session, err));
     WN_TRY(wn_service_generator(s, &model, err));
     int32_t *ids = NULL;
@@ -283,75 +289,4 @@ wn_status wn_service_generate(wn_service *s, const wn_generation *g, const wn_an
                        .decode_ms = result.decode_ms,
                        .first_token_ms = result.first_token_ms};
     return WN_OK;
-}
-
-/* Places of citations ----------------------------------------------------------------------------
- */
-
-typedef struct first_block {
-    bool found;
-    int page_start, page_end;
-    char *headings;
-} first_block;
-
-static wn_status take_block(void *ctx, const wn_block *block, wn_error *err)
-{
-    first_block *f = ctx;
-    if (!f->found) {
-        f->found = true;
-        f->page_start = block->page;
-        f->headings = wn_strdup(block->headings);
-        if (!f->headings)
-            return wn_error_set(err, WN_NO_MEMORY, "citation: out of memory");
-    }
-    f->page_end = block->page;
-    return WN_OK;
-}
-
-wn_status wn_service_citation_place(wn_service *s, wn_corpus *c, const wn_ask_result *r,
-                                    const wn_citation *citation, wn_citation_place *out,
-                                    wn_error *err)
-{
-    (void)s;
-    const wn_hit *hit = &r->retrieval.hits[citation->source];
-    *out = (wn_citation_place){.document_id = hit->document_id};
-    wn_document_record record = {0};
-    WN_TRY(wn_corpus_document(c, hit->document_id, true, &record, err));
-    first_block block = {0};
-    wn_status status = WN_OK;
-    size_t cited_len = strlen(citation->cited_text);
-    /* The document may have been replaced since the search: a quote that no longer stands there is
-     * not shown. */
-    if (citation->end > record.text_len || citation->end - citation->start != cited_len ||
-        memcmp(record.text + citation->start, citation->cited_text, cited_len) != 0)
-        WN_TRY_OUT(wn_error_set(err, WN_CONFLICT, "%s changed while the answer was written",
-                                record.doc.filename));
-    WN_TRY_OUT(wn_corpus_blocks(c, hit->document_id, citation->start, citation->end, take_block,
-                                &block, err));
-    out->start_char = wn_utf8_count(record.text, citation->start);
-    out->end_char = out->start_char + wn_utf8_count(citation->cited_text, cited_len);
-    out->page_start = block.page_start;
-    out->page_end = block.page_end;
-    out->headings = block.headings ? block.headings : wn_strdup("");
-    block.headings = NULL;
-    out->filename = wn_strdup(record.doc.filename);
-    out->path = wn_strdup(record.doc.path);
-    out->title = wn_strdup(record.doc.title);
-    if (!out->headings || !out->filename || !out->path || !out->title)
-        status = wn_error_set(err, WN_NO_MEMORY, "citation: out of memory");
-out:
-    free(block.headings);
-    wn_document_record_free(&record);
-    if (status != WN_OK)
-        wn_citation_place_free(out);
-    return status;
-}
-
-void wn_citation_place_free(wn_citation_place *p)
-{
-    free(p->filename);
-    free(p->path);
-    free(p->title);
-    free(p->headings);
-    *p = (wn_citation_place){0};
 }

@@ -3,8 +3,10 @@
 #define WN_API_SERVICE_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "api/service.h"
+#include "base/hash.h"
 #include "ingest/parse_worker.h"
 
 /* One open corpus. Readers share an entry that stays open (its vector index is warm); the writer's
@@ -15,7 +17,26 @@ typedef struct open_corpus {
     wn_corpus *corpus;
     bool writable, doomed; /* doomed: deleted; closed on the last release */
     size_t refs;
+    size_t n_asked; /* questions in mode auto to the corpus of this generation */
+    uint64_t generation;
 } open_corpus;
+
+typedef struct service_prefixes {
+    size_t memory_bytes, disk_bytes; /* budgets */
+    double corpus_share;
+    pthread_mutex_t lock;   /* cache; held while one for the files only is open */
+    wn_prefix_cache *cache; /* NULL: not opened yet */
+    wn_kv_pool *pool;
+    char model_key[2 * WN_SHA256_HEX]; /* of the generator and its tokenizer */
+    uint8_t secret[WN_SHA256_BYTES];   /* of the installation */
+    atomic_uint_fast64_t session_hits; /* the session held all sources: the cache was not asked */
+    atomic_bool dropped;               /* the session may hold what was dropped */
+
+    pthread_t saver;
+    pthread_mutex_t save_lock;
+    pthread_cond_t save_wanted;
+    bool saver_runs, wanted, ending; /* under save_lock */
+} service_prefixes;
 
 struct wn_service {
     char *data_dir, *corpora_dir, *generator, *embedder_name, *isa;
@@ -35,6 +56,7 @@ struct wn_service {
     wn_dms_point point;
     bool heads_loaded;
     wn_session *session;
+    service_prefixes prefixes;
 
     pthread_mutex_t embed_lock; /* the embedder and its compute context */
     wn_compute *embed_compute;
@@ -45,6 +67,8 @@ struct wn_service {
 
 /* The session of the generator, made when first needed; engine worker only. */
 wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err);
+/* Questions in mode auto to the corpus as it is, before this one, which is counted. */
+size_t wn_service_count_question(wn_service *s, const wn_corpus *c, uint64_t generation);
 /* Loads the embedder. Call with embed_lock held. */
 wn_status wn_service_embedder_locked(wn_service *s, wn_embedder **out, wn_error *err);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "generate/answer_prefix.h"
 #include "generate/answer_stream.h"
 #include "generate/generation.h"
 #include "generate/prompt.h"
@@ -49,7 +50,9 @@ static wn_status say_nothing_found(const wn_answer_events *events, wn_answer *ou
                            : wn_error_set(err, status, "stopped by the receiver of the text");
 }
 
-static wn_status encode(const wn_answer_request *r, int32_t **ids, size_t *n, wn_error *err)
+/* *own: what is to be freed, *out what is used. */
+static wn_status encode(const wn_answer_request *r, wn_prompt_tokens *own,
+                        const wn_prompt_tokens **out, wn_error *err)
 {
     wn_prompt prompt = {.sources = r->sources,
                         .n_sources = r->n_sources,
@@ -57,26 +60,28 @@ static wn_status encode(const wn_answer_request *r, int32_t **ids, size_t *n, wn
                         .history = r->history,
                         .n_history = r->n_history};
     size_t capacity = wn_session_capacity(r->session);
-    WN_TRY(wn_prompt_encode(&prompt, wn_model_tokenizer(r->model), wn_model_chat_family(r->model),
-                            ids, n, err));
-    if (*n + MIN_ROOM_TOKENS <= capacity)
+    *out = r->prompt ? r->prompt : own;
+    if (!r->prompt)
+        WN_TRY(wn_prompt_encode(&prompt, wn_model_tokenizer(r->model),
+                                wn_model_chat_family(r->model), own, err));
+    if ((*out)->n + MIN_ROOM_TOKENS <= capacity)
         return WN_OK;
     return wn_error_set(err, WN_LIMIT,
                         "the question with %zu passages and %zu earlier turns has %zu tokens; the "
                         "session holds %zu and an answer needs %d",
-                        r->n_sources, r->n_history, *n, capacity, MIN_ROOM_TOKENS);
+                        r->n_sources, r->n_history, (*out)->n, capacity, MIN_ROOM_TOKENS);
 }
 
 /* Runs the token loop into the stream; a receiver that cancels ends it with WN_OK. */
-static wn_status generate(const wn_answer_request *r, run_state *state, const int32_t *ids,
-                          size_t n_ids, wn_answer *out, wn_error *err)
+static wn_status generate(const wn_answer_request *r, run_state *state,
+                          const wn_prompt_tokens *tokens, wn_answer *out, wn_error *err)
 {
     wn_generation_result result = {0};
     wn_error loop_err = {0};
     wn_generation_request g = {.session = r->session,
                                .tokenizer = wn_model_tokenizer(r->model),
-                               .ids = ids,
-                               .n_ids = n_ids,
+                               .ids = tokens->ids,
+                               .n_ids = tokens->n,
                                .sampler = r->sampler,
                                .max_tokens = r->max_tokens,
                                .stop = r->stop,
@@ -92,11 +97,25 @@ static wn_status generate(const wn_answer_request *r, run_state *state, const in
     free(result.text); /* the stream has it, with marks */
     out->finish_reason = result.finish_reason;
     out->prompt_tokens = result.prompt_tokens;
-    out->cached_tokens = result.cached_tokens;
+    out->cached_tokens = out->prefix.cached_tokens; /* the rest of the prefix was just read */
     out->completion_tokens = result.completion_tokens;
-    out->prefill_ms = result.prefill_ms;
+    out->prefill_ms = out->prefix.load_ms + out->prefix.read_ms + result.prefill_ms;
     out->decode_ms = result.decode_ms;
-    out->first_token_ms = result.first_token_ms;
+    out->first_token_ms = out->prefix.load_ms + out->prefix.read_ms + result.first_token_ms;
+    return WN_OK;
+}
+
+/* A receiver that cancels ends it with WN_OK, and *out says so. */
+static wn_status read_prefix(const wn_answer_request *r, const wn_prompt_tokens *tokens,
+                             const wn_answer_events *events, wn_answer *out, wn_error *err)
+{
+    wn_error own = {0};
+    out->prompt_tokens = tokens->n;
+    wn_status status = wn_answer_prefix_read(r, tokens, events, &out->prefix, &own);
+    if (status == WN_CANCELLED)
+        out->finish_reason = "cancelled";
+    else if (status != WN_OK)
+        return wn_error_set(err, status, "%s", own.text);
     return WN_OK;
 }
 
@@ -122,9 +141,9 @@ static wn_status run(const wn_answer_request *r, const wn_answer_events *events,
     wn_attributor *attributor = NULL;
     wn_error stream_err = {0};
     run_state state = {.events = events, .err = &stream_err};
-    int32_t *ids = NULL;
-    size_t n_ids = 0;
-    WN_TRY_OUT(encode(r, &ids, &n_ids, err));
+    wn_prompt_tokens own = {0};
+    const wn_prompt_tokens *tokens = NULL;
+    WN_TRY_OUT(encode(r, &own, &tokens, err));
     WN_TRY_OUT(wn_attributor_open(&attributor,
                                   &(wn_attribution){.sources = r->sources,
                                                     .n_sources = r->n_sources,
@@ -139,12 +158,14 @@ static wn_status run(const wn_answer_request *r, const wn_answer_events *events,
                                                                  .n_sources = r->n_sources,
                                                                  .events = events},
                                      err));
-    WN_TRY_OUT(generate(r, &state, ids, n_ids, out, err));
+    WN_TRY_OUT(read_prefix(r, tokens, events, out, err));
+    if (!out->finish_reason)
+        WN_TRY_OUT(generate(r, &state, tokens, out, err));
     WN_TRY_OUT(finish(&state, out, err));
 out:
     wn_answer_stream_close(state.stream);
     wn_attributor_close(attributor);
-    free(ids);
+    wn_prompt_tokens_free(&own);
     return status;
 }
 

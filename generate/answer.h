@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "base/callbacks.h"
+#include "generate/prefix_cache.h"
 #include "generate/sampler.h"
 #include "generate/session.h"
 
@@ -43,20 +44,34 @@ typedef struct wn_citation {
     bool from_marker;                /* the model wrote [n] itself */
 } wn_citation;
 
+typedef struct wn_answer_prefix {     /* what of a prompt was not read anew, and where it was */
+    size_t cached_tokens, new_tokens; /* of the prompt */
+    wn_prefix_source source;
+    size_t dense_bytes, held_bytes; /* of the cached ones: as bf16 without eviction; really */
+    double load_ms, read_ms;        /* of the sources; the rest of the prompt comes behind */
+} wn_answer_prefix;
+
 typedef struct wn_answer_events {
     void *ctx;
     /* Each may be NULL; a result other than WN_OK stops the work (client gone = WN_CANCELLED). */
+    wn_status (*on_prefix)(void *ctx, const wn_answer_prefix *prefix); /* once, before reading */
     wn_status (*on_prefill)(void *ctx, size_t done, size_t total);
     wn_status (*on_text)(void *ctx, const char *text, size_t len); /* complete UTF-8 */
     wn_status (*on_citation)(void *ctx, const wn_citation *citation);
 } wn_answer_events;
 
 typedef struct wn_answer_request {
-    wn_session *session; /* what it holds of the new prompt already is not computed again */
+    wn_session *session;       /* what it holds of the new prompt already is not computed again */
+    wn_prefix_cache *prefixes; /* NULL: none; with corpus, key and keep as in prefix_cache.h */
+    const char *corpus;
+    const void *prefix_key;
+    size_t prefix_key_len;
+    wn_prefix_keep keep;
     const wn_model *model;
     const char *question;
     const wn_source *sources; /* 0 of them: the answer is that the documents do not say */
     size_t n_sources;
+    const struct wn_prompt_tokens *prompt; /* of all this; NULL: not encoded yet */
     const wn_answer_turn *history;
     size_t n_history;
     wn_sampler_options sampler;
@@ -77,7 +92,8 @@ typedef struct wn_answer {
     size_t n_citations;
     const char *finish_reason; /* "stop", "length", "cancelled", "no_answer" */
     size_t prompt_tokens, cached_tokens, completion_tokens;
-    double prefill_ms, decode_ms, first_token_ms;
+    double prefill_ms, decode_ms, first_token_ms; /* loading a prefix is part of the first */
+    wn_answer_prefix prefix;
 } wn_answer;
 
 wn_status wn_answer_run(const wn_answer_request *request, const wn_answer_events *events,

@@ -33,6 +33,7 @@ typedef struct writer {
     int32_t *ids;
     size_t n, cap;
     wn_strbuf text; /* plain text since the last special token */
+    size_t *ends;   /* where the next content's end is told; NULL: nowhere */
     wn_error *err;
 } writer;
 
@@ -69,6 +70,22 @@ static wn_status flush_text(writer *w)
     return status;
 }
 
+/* Encodes the text that has gathered as it is encoded where more follows behind the cut. Only
+ * GPT-2's rule looks there: of blanks, the last goes with what follows or stays alone. "[" is a
+ * piece of its own and stands for it. */
+static wn_status flush_cut(writer *w)
+{
+    size_t len = 0;
+    wn_strbuf_addc(&w->text, '[');
+    WN_TRY(flush_text(w));
+    const char *last = w->n ? wn_tokenizer_bytes(w->t, w->ids[w->n - 1], &len) : "";
+    if (len != 1 || *last != '[')
+        return wn_error_set(w->err, WN_UNSUPPORTED,
+                            "this tokenizer has no token for \"[\" behind a line break");
+    w->n--;
+    return WN_OK;
+}
+
 static wn_status special(writer *w, const char *name)
 {
     WN_TRY(flush_text(w));
@@ -86,16 +103,22 @@ static bool is_strippable(uint32_t cp)
     return wn_unicode_is_space(cp) || (cp >= 0x1C && cp <= 0x1F);
 }
 
-static void add_trimmed(writer *w, const char *s, size_t len)
+static size_t blanks_in_front(const char *s, size_t len)
 {
     uint32_t cp = 0;
-    while (len > 0) {
-        size_t n = wn_utf8_decode(s, len, &cp);
+    size_t at = 0;
+    while (at < len) {
+        size_t n = wn_utf8_decode(s + at, len - at, &cp);
         if (!is_strippable(cp))
             break;
-        s += n;
-        len -= n;
+        at += n;
     }
+    return at;
+}
+
+static size_t len_without_blanks_behind(const char *s, size_t len)
+{
+    uint32_t cp = 0;
     while (len > 0) {
         size_t last = wn_utf8_floor(s, len - 1);
         wn_utf8_decode(s + last, len - last, &cp);
@@ -103,7 +126,23 @@ static void add_trimmed(writer *w, const char *s, size_t len)
             break;
         len = last;
     }
-    wn_strbuf_add(&w->text, s, len);
+    return len;
+}
+
+/* The turn's content, in n pieces. */
+static wn_status add_content(writer *w, const wn_chat_message *m, size_t n, bool trim)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *s = m[i].content;
+        size_t len = m[i].len, skip = trim && i == 0 ? blanks_in_front(s, len) : 0;
+        if (trim && i + 1 == n)
+            len = skip + len_without_blanks_behind(s + skip, len - skip);
+        wn_strbuf_add(&w->text, s + skip, len - skip);
+        WN_TRY(i + 1 < n ? flush_cut(w) : flush_text(w));
+        if (w->ends)
+            *w->ends++ = w->n;
+    }
+    return WN_OK;
 }
 
 static wn_status chatml_open(writer *w, const char *role)
@@ -114,10 +153,10 @@ static wn_status chatml_open(writer *w, const char *role)
     return WN_OK;
 }
 
-static wn_status chatml_turn(writer *w, const char *role, const char *content, size_t len)
+static wn_status chatml_turn(writer *w, const wn_chat_message *m, size_t n)
 {
-    WN_TRY(chatml_open(w, role));
-    wn_strbuf_add(&w->text, content, len);
+    WN_TRY(chatml_open(w, m->role));
+    WN_TRY(add_content(w, m, n, false));
     WN_TRY(special(w, "<|im_end|>"));
     wn_strbuf_adds(&w->text, "\n");
     return WN_OK;
@@ -132,12 +171,11 @@ static wn_status llama3_open(writer *w, const char *role)
     return WN_OK;
 }
 
-static wn_status llama3_turn(writer *w, const char *role, const char *before, const char *content,
-                             size_t len)
+static wn_status llama3_turn(writer *w, const char *before, const wn_chat_message *m, size_t n)
 {
-    WN_TRY(llama3_open(w, role));
+    WN_TRY(llama3_open(w, m->role));
     wn_strbuf_adds(&w->text, before);
-    add_trimmed(w, content, len);
+    WN_TRY(add_content(w, m, n, true));
     return special(w, "<|eot_id|>");
 }
 
@@ -146,14 +184,27 @@ static bool is_role(const char *role, const char *name)
     return strcmp(role, name) == 0;
 }
 
+/* Some tokenizers cut out digits first: blanks before one are at the end of their piece. */
+static bool may_be_cut(const wn_chat_message *before, const wn_chat_message *behind)
+{
+    return before->len && before->content[before->len - 1] == '\n' && behind->len &&
+           behind->content[0] > ' ' && behind->content[0] < 0x7f &&
+           !(behind->content[0] >= '0' && behind->content[0] <= '9');
+}
+
 static wn_status check_messages(const wn_chat_message *m, size_t n, wn_error *err)
 {
     if (n == 0)
         return wn_error_set(err, WN_INVALID, "messages: at least one is needed");
     for (size_t i = 0; i < n; i++) {
-        if (!m[i].role || !m[i].content)
+        if ((!m[i].role && i == 0) || !m[i].content)
             return wn_error_set(err, WN_INVALID, "messages[%zu]: role and content are needed", i);
-        if (!is_role(m[i].role, "system") && !is_role(m[i].role, "user") &&
+        if (!m[i].role && !may_be_cut(&m[i - 1], &m[i]))
+            return wn_error_set(err, WN_INVALID,
+                                "messages[%zu]: a turn is cut behind a line break and before a "
+                                "printable ASCII character but a digit only",
+                                i);
+        if (m[i].role && !is_role(m[i].role, "system") && !is_role(m[i].role, "user") &&
             !is_role(m[i].role, "assistant"))
             return wn_error_set(err, WN_INVALID,
                                 "messages[%zu].role is \"%.40s\" (system, user or assistant)", i,
@@ -162,31 +213,56 @@ static wn_status check_messages(const wn_chat_message *m, size_t n, wn_error *er
     return WN_OK;
 }
 
+/* Messages from m on that make one turn. */
+static size_t pieces_of(const wn_chat_message *m, size_t n)
+{
+    size_t n_pieces = 1;
+    while (n_pieces < n && !m[n_pieces].role)
+        n_pieces++;
+    return n_pieces;
+}
+
 static wn_status write_llama3(writer *w, const wn_chat_message *m, size_t n, bool prompt)
 {
-    bool given = is_role(m[0].role, "system");
+    size_t i = 0;
     WN_TRY(special(w, "<|begin_of_text|>"));
-    WN_TRY(llama3_turn(w, "system", LLAMA3_DATES, given ? m[0].content : "", given ? m[0].len : 0));
-    for (size_t i = given; i < n; i++)
-        WN_TRY(llama3_turn(w, m[i].role, "", m[i].content, m[i].len));
+    if (is_role(m[0].role, "system")) {
+        i = pieces_of(m, n);
+        WN_TRY(llama3_turn(w, LLAMA3_DATES, m, i));
+    } else {
+        WN_TRY(llama3_open(w, "system"));
+        wn_strbuf_adds(&w->text, LLAMA3_DATES);
+        WN_TRY(special(w, "<|eot_id|>"));
+    }
+    for (size_t k = 0; i < n; i += k) {
+        k = pieces_of(m + i, n - i);
+        WN_TRY(llama3_turn(w, "", m + i, k));
+    }
     return prompt ? llama3_open(w, "assistant") : WN_OK;
 }
 
 static wn_status write_chatml(writer *w, const char *system, const wn_chat_message *m, size_t n,
                               bool prompt)
 {
-    if (!is_role(m[0].role, "system"))
-        WN_TRY(chatml_turn(w, "system", system, strlen(system)));
-    for (size_t i = 0; i < n; i++)
-        WN_TRY(chatml_turn(w, m[i].role, m[i].content, m[i].len));
+    if (!is_role(m[0].role, "system")) {
+        WN_TRY(chatml_open(w, "system"));
+        wn_strbuf_adds(&w->text, system);
+        WN_TRY(special(w, "<|im_end|>"));
+        wn_strbuf_adds(&w->text, "\n");
+    }
+    for (size_t i = 0, k = 0; i < n; i += k) {
+        k = pieces_of(m + i, n - i);
+        WN_TRY(chatml_turn(w, m + i, k));
+    }
     return prompt ? chatml_open(w, "assistant") : WN_OK;
 }
 
-wn_status wn_chat_encode(const wn_tokenizer *t, wn_chat_family family,
-                         const wn_chat_message *messages, size_t n_messages,
-                         bool add_generation_prompt, int32_t **ids, size_t *n, wn_error *err)
+wn_status wn_chat_encode_pieces(const wn_tokenizer *t, wn_chat_family family,
+                                const wn_chat_message *messages, size_t n_messages,
+                                bool add_generation_prompt, int32_t **ids, size_t *n, size_t *ends,
+                                wn_error *err)
 {
-    writer w = {.t = t, .err = err};
+    writer w = {.t = t, .ends = ends, .err = err};
     WN_TRY(check_messages(messages, n_messages, err));
     wn_status status =
         family == WN_CHAT_LLAMA3
@@ -202,4 +278,12 @@ wn_status wn_chat_encode(const wn_tokenizer *t, wn_chat_family family,
     *ids = w.ids;
     *n = w.n;
     return WN_OK;
+}
+
+wn_status wn_chat_encode(const wn_tokenizer *t, wn_chat_family family,
+                         const wn_chat_message *messages, size_t n_messages,
+                         bool add_generation_prompt, int32_t **ids, size_t *n, wn_error *err)
+{
+    return wn_chat_encode_pieces(t, family, messages, n_messages, add_generation_prompt, ids, n,
+                                 NULL, err);
 }

@@ -17,7 +17,8 @@ typedef enum wn_chat_family {
 } wn_chat_family;
 
 typedef struct wn_chat_message {
-    const char *role; /* "system", "user", "assistant"; WN_INVALID otherwise */
+    const char *role; /* "system", "user", "assistant"; WN_INVALID otherwise. NULL: the turn before
+                         goes on with this content, behind a cut */
     const char *content;
     size_t len;
 } wn_chat_message;
@@ -32,5 +33,13 @@ typedef struct wn_chat_message {
 wn_status wn_chat_encode(const wn_tokenizer *t, wn_chat_family family,
                          const wn_chat_message *messages, size_t n_messages,
                          bool add_generation_prompt, int32_t **ids, size_t *n, wn_error *err);
+/* As above, and ends [n_messages] says how many ids there are where each message's content ends.
+ * What stands before a cut has the same ids whatever follows, and all together those of the content
+ * in one piece: a cut lies behind a line break and before a printable ASCII character but a digit,
+ * WN_INVALID otherwise. */
+wn_status wn_chat_encode_pieces(const wn_tokenizer *t, wn_chat_family family,
+                                const wn_chat_message *messages, size_t n_messages,
+                                bool add_generation_prompt, int32_t **ids, size_t *n, size_t *ends,
+                                wn_error *err);
 
 #endif

@@ -15,6 +15,8 @@ static const char system_text[] =
     "You answer questions using the numbered passages. Answer in one or two complete sentences, "
     "using the words of the passages. Cite the passage number like [1].";
 
+static const char passages_line[] = "Passages:\n\n";
+
 const char *wn_prompt_system(void)
 {
     return system_text;
@@ -36,43 +38,84 @@ static void add_source(const wn_source *s, size_t number, wn_strbuf *b)
 
 void wn_prompt_user(const wn_prompt *p, wn_strbuf *b)
 {
-    wn_strbuf_adds(b, "Passages:\n\n");
+    wn_strbuf_adds(b, passages_line);
     for (size_t i = 0; i < p->n_sources; i++)
         add_source(&p->sources[i], i + 1, b);
     wn_strbuf_printf(b, "Question: %s", p->question);
 }
 
-wn_status wn_prompt_encode(const wn_prompt *p, const wn_tokenizer *t, wn_chat_family family,
-                           int32_t **ids, size_t *n, wn_error *err)
+/* The messages' contents lie in `text` one after the other; each is known by its end until the text
+ * no longer moves. */
+typedef struct prompt_writer {
+    wn_strbuf text;
+    wn_chat_message *messages;
+    size_t *ends; /* of the contents, in text */
+    size_t n;
+} prompt_writer;
+
+static void end_message(prompt_writer *w, const char *role)
 {
+    w->messages[w->n].role = role;
+    w->ends[w->n++] = w->text.len;
+}
+
+static void write_messages(prompt_writer *w, const wn_prompt *p)
+{
+    wn_strbuf_adds(&w->text, system_text);
+    end_message(w, "system");
+    wn_strbuf_adds(&w->text, passages_line);
+    end_message(w, "user");
+    for (size_t i = 0; i < p->n_sources; i++) {
+        add_source(&p->sources[i], i + 1, &w->text);
+        end_message(w, NULL);
+    }
+    for (size_t i = 0; i <= p->n_history; i++) {
+        const bool asked_before = i < p->n_history;
+        wn_strbuf_printf(&w->text, "Question: %s",
+                         asked_before ? p->history[i].question : p->question);
+        end_message(w, i ? "user" : NULL);
+        if (asked_before) {
+            wn_strbuf_adds(&w->text, p->history[i].answer);
+            end_message(w, "assistant");
+        }
+    }
+    const char *text = wn_strbuf_cstr(&w->text);
+    for (size_t i = 0, start = 0; i < w->n; start = w->ends[i++]) {
+        w->messages[i].content = text + start;
+        w->messages[i].len = w->ends[i] - start;
+    }
+}
+
+wn_status wn_prompt_encode(const wn_prompt *p, const wn_tokenizer *t, wn_chat_family family,
+                           wn_prompt_tokens *out, wn_error *err)
+{
+    const size_t n_most = p->n_sources + 2 * p->n_history + 3;
+    prompt_writer w = {.messages = wn_alloc(n_most, sizeof *w.messages),
+                       .ends = wn_alloc(n_most, sizeof *w.ends)};
     wn_status status = WN_OK;
-    wn_strbuf user = {0};
-    size_t n_messages = 0;
-    wn_chat_message *messages = wn_alloc(2 * p->n_history + 2, sizeof *messages);
-    wn_prompt_user(p, &user);
-    if (!messages || wn_strbuf_failed(&user)) {
+    *out = (wn_prompt_tokens){0};
+    if (w.messages && w.ends)
+        write_messages(&w, p);
+    if (!w.messages || !w.ends || wn_strbuf_failed(&w.text)) {
         status = wn_error_set(err, WN_NO_MEMORY, "no memory for the prompt");
         goto out;
     }
-    messages[n_messages++] = (wn_chat_message){"system", system_text, sizeof system_text - 1};
-    for (size_t i = 0; i < p->n_history; i++) {
-        const wn_answer_turn *turn = &p->history[i];
-        messages[n_messages++] = (wn_chat_message){"user", turn->question, strlen(turn->question)};
-        messages[n_messages++] = (wn_chat_message){"assistant", turn->answer, strlen(turn->answer)};
-    }
-    messages[n_messages++] = (wn_chat_message){"user", wn_strbuf_cstr(&user), user.len};
-    status = wn_chat_encode(t, family, messages, n_messages, true, ids, n, err);
+    WN_TRY_OUT(
+        wn_chat_encode_pieces(t, family, w.messages, w.n, true, &out->ids, &out->n, w.ends, err));
+    out->n_fixed = w.ends[1];
+    memmove(w.ends, w.ends + 2, p->n_sources * sizeof *w.ends);
+    out->ends = w.ends;
+    w.ends = NULL;
 out:
-    free(messages);
-    wn_strbuf_free(&user);
+    free(w.messages);
+    free(w.ends);
+    wn_strbuf_free(&w.text);
     return status;
 }
 
-wn_status wn_prompt_count_tokens(const wn_prompt *p, const wn_tokenizer *t, wn_chat_family family,
-                                 size_t *n, wn_error *err)
+void wn_prompt_tokens_free(wn_prompt_tokens *t)
 {
-    int32_t *ids = NULL;
-    WN_TRY(wn_prompt_encode(p, t, family, &ids, n, err));
-    free(ids);
-    return WN_OK;
+    free(t->ids);
+    free(t->ends);
+    *t = (wn_prompt_tokens){0};
 }

@@ -279,3 +279,18 @@ wn_status wn_session_pool_open(wn_kv_pool **out, const wn_model *m, const wn_com
         wn_kv_layout_of(wn_compute_kv_format(c, format), wn_model_config_of(m)->head_dim);
     return wn_kv_pool_open(out, layout.page_bytes, max_bytes, err);
 }
+
+size_t wn_session_max_bytes(const wn_model *m, const wn_compute *c,
+                            const wn_session_options *options)
+{
+    const wn_model_config *config = wn_model_config_of(m);
+    const size_t n_ctx = options->n_ctx ? options->n_ctx : config->n_ctx;
+    const wn_dms_point *point =
+        options->point || !options->heads ? options->point : options->heads->points;
+    const size_t window = point && point->window < n_ctx ? point->window : 0;
+    const size_t n_partial = 8 + (options->resume ? window / WN_KV_SLOTS + 4 : 0);
+    const wn_kv_layout layout =
+        wn_kv_layout_of(wn_compute_kv_format(c, options->kv_format), config->head_dim);
+    return (n_ctx / WN_KV_SLOTS + n_partial) * config->n_layers * config->n_kv_heads *
+           layout.page_bytes;
+}

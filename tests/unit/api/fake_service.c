@@ -153,9 +153,18 @@ static wn_status step(void)
     return WN_OK;
 }
 
-static wn_status prefill(const wn_answer_events *e)
+static wn_status prefill(const wn_answer_events *e, wn_answer *a)
 {
     size_t n = (size_t)atomic_load(&wn_fake.n_prefill);
+    const wn_answer_prefix prefix = {.cached_tokens = 64,
+                                     .new_tokens = n * 256,
+                                     .source = WN_PREFIX_DISK,
+                                     .dense_bytes = 4096,
+                                     .held_bytes = 1024,
+                                     .load_ms = 1.5};
+    a->prefix = prefix;
+    if (e->on_prefix)
+        WN_TRY(e->on_prefix(e->ctx, &prefix));
     for (size_t i = 0; i <= n; i++) {
         step();
         if (e->on_prefill)
@@ -205,7 +214,7 @@ static wn_status generate(const wn_answer_events *e, const wn_search_result *r, 
 {
     wn_strbuf text = {0};
     atomic_store(&wn_fake.running, true);
-    wn_status status = prefill(e);
+    wn_status status = prefill(e, a);
     if (status == WN_OK)
         status = write_words(e, &text);
     if (status == WN_OK && r)
@@ -246,6 +255,18 @@ static wn_status report_kv(bool explain, wn_kv_report *r)
     return WN_OK;
 }
 
+static void read_as(wn_ask_mode mode, wn_ask_reading *r)
+{
+    r->mode = mode == WN_ASK_AUTO ? WN_ASK_CORPUS : mode;
+    if (mode != WN_ASK_AUTO)
+        return;
+    strcpy(r->why, "the test wants it");
+    r->left_out = wn_alloc(1, sizeof *r->left_out);
+    r->n_left_out = 1;
+    r->left_out[0] =
+        (wn_left_out){.document_id = 9, .filename = wn_strdup("long.txt"), .n_tokens = 1000};
+}
+
 wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *events,
                          wn_ask_result *out, wn_error *err)
 {
@@ -257,8 +278,10 @@ wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *
     WN_TRY(wn_service_corpus(s, ask->corpus, WN_CORPUS_READ, &c, err));
     wn_status status = wn_service_search(s, c, ask->question, strlen(ask->question), &ask->search,
                                          &out->retrieval, err);
+    read_as(ask->mode, &out->reading);
+    out->reading.n_sources = out->retrieval.n;
     if (status == WN_OK && events->on_retrieval)
-        status = events->on_retrieval(events->ctx, &out->retrieval);
+        status = events->on_retrieval(events->ctx, &out->retrieval, &out->reading);
     if (status == WN_OK)
         status = generate(&events->answer, &out->retrieval, &out->answer);
     if (status == WN_OK)
@@ -272,6 +295,7 @@ wn_status wn_service_ask(wn_service *s, const wn_ask *ask, const wn_ask_events *
 void wn_ask_result_free(wn_ask_result *r)
 {
     wn_search_result_free(&r->retrieval);
+    wn_ask_reading_free(&r->reading);
     wn_answer_free(&r->answer);
     wn_kv_report_free(&r->kv);
     memset(r, 0, sizeof *r);
@@ -313,4 +337,83 @@ void wn_citation_place_free(wn_citation_place *p)
     free(p->title);
     free(p->headings);
     memset(p, 0, sizeof *p);
+}
+
+wn_status wn_service_prefix_prepare(wn_service *s, const char *corpus, size_t max_new,
+                                    wn_progress_fn progress, void *progress_ctx,
+                                    wn_prefix_prepared *out, wn_error *err)
+{
+    (void)s;
+    (void)max_new;
+    const int turn = atomic_fetch_add(&wn_fake.turns, 1) + 1;
+    const size_t all = 3000, n = turn < 3 ? (size_t)turn * 1000 : all;
+    memset(out, 0, sizeof *out);
+    if (strcmp(corpus, "empty") == 0)
+        return wn_error_set(err, WN_NOT_FOUND, "corpus \"empty\" has no text yet");
+    step();
+    WN_TRY(progress(progress_ctx, n, n));
+    *out = (wn_prefix_prepared){.n_documents = 1,
+                                .n_all_tokens = all,
+                                .n_tokens = n,
+                                .kept = !atomic_load(&wn_fake.no_room)};
+    return WN_OK;
+}
+
+wn_status wn_service_prefix_visit(wn_service *s, const char *corpus, wn_prefix_visit_fn visit,
+                                  void *ctx, wn_error *err)
+{
+    (void)s;
+    static const wn_prefix_info short_one = {.corpus = "notes",
+                                             .id = "0123456789abcdef",
+                                             .n_tokens = 100,
+                                             .n_texts = 1,
+                                             .n_children = 1,
+                                             .memory_bytes = 10,
+                                             .disk_bytes = 20,
+                                             .n_hits = 2,
+                                             .used_unix_s = 7},
+                                long_one = {.corpus = "notes",
+                                            .id = "fedcba9876543210",
+                                            .n_tokens = 300,
+                                            .n_texts = 3,
+                                            .memory_bytes = 5,
+                                            .held_bytes = 15,
+                                            .dense_bytes = 60,
+                                            .disk_bytes = 7,
+                                            .n_hits = 1,
+                                            .used_unix_s = 6};
+    if (corpus && strcmp(corpus, "notes") != 0)
+        return WN_OK;
+    WN_TRY(visit(ctx, &short_one, err));
+    return visit(ctx, &long_one, err);
+}
+
+wn_status wn_service_prefix_drop(wn_service *s, const char *corpus, int64_t document_id,
+                                 size_t *n_dropped, wn_error *err)
+{
+    (void)s;
+    (void)corpus;
+    (void)err;
+    atomic_fetch_add(&wn_fake.drops, 1);
+    atomic_store(&wn_fake.last_dropped, (int)document_id);
+    if (n_dropped)
+        *n_dropped = 2;
+    return WN_OK;
+}
+
+void wn_service_prefix_stats(wn_service *s, wn_prefix_stats *out)
+{
+    (void)s;
+    *out = (wn_prefix_stats){.n_nodes = 2,
+                             .memory_bytes = 15,
+                             .disk_bytes = 27,
+                             .hits = {4, 5, 6, 7},
+                             .dropped = 8,
+                             .refused_corrupt = 9};
+}
+
+void wn_service_tend(wn_service *s)
+{
+    (void)s;
+    atomic_fetch_add(&wn_fake.tended, 1);
 }

@@ -22,6 +22,9 @@ typedef struct wn_fake_controls {
     atomic_bool running;
     atomic_uint last_seed, last_max_tokens; /* of the last ask or generation */
     atomic_uint last_history;
+    atomic_int turns; /* of preparing a prefix of 3,000 tokens, 1,000 in each */
+    atomic_bool no_room;
+    atomic_int drops, last_dropped, tended;
 } wn_fake_controls;
 
 extern wn_fake_controls wn_fake;

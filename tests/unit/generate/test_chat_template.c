@@ -26,8 +26,56 @@ static wn_tokenizer *open_small(void)
     return t;
 }
 
+/* A message in pieces at every place where it may be cut. */
+static size_t cut_up(const wn_chat_message *m, wn_chat_message *out, size_t max)
+{
+    size_t n = 0, start = 0;
+    for (size_t i = 1; i < m->len && n + 1 < max; i++) {
+        if (m->content[i - 1] != '\n' || m->content[i] <= ' ' || m->content[i] >= 0x7f ||
+            (m->content[i] >= '0' && m->content[i] <= '9'))
+            continue;
+        out[n] = (wn_chat_message){n ? NULL : m->role, m->content + start, i - start};
+        n++;
+        start = i;
+    }
+    out[n] = (wn_chat_message){n ? NULL : m->role, m->content + start, m->len - start};
+    return n + 1;
+}
+
+/* Pieces have the ids of the whole, and those before a cut do not depend on what follows. */
+static size_t check_pieces(const wn_tokenizer *t, wn_chat_family family, const wn_chat_message *m,
+                           size_t n_messages, const int32_t *ids, size_t n_ids)
+{
+    enum { MAX = 512 };
+    wn_chat_message pieces[MAX] = {0};
+    size_t n = 0, ends[MAX], short_ends[MAX], n_got = 0, n_cuts = 0;
+    int32_t *got = NULL;
+    for (size_t i = 0; i < n_messages; i++)
+        n += cut_up(&m[i], pieces + n, (MAX - n) / (n_messages - i));
+    WN_ASSERT_OK(wn_chat_encode_pieces(t, family, pieces, n, true, &got, &n_got, ends, err));
+    assert_int_equal(n_got, n_ids);
+    assert_memory_equal(got, ids, n_ids * sizeof *ids);
+    free(got);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(ends[i] <= n_ids && (i == 0 || ends[i] >= ends[i - 1]));
+        if (i + 1 == n || pieces[i + 1].role)
+            continue;
+        n_cuts++;
+        wn_chat_message next = pieces[i + 1];
+        pieces[i + 1] = (wn_chat_message){NULL, "Question", 8};
+        WN_ASSERT_OK(
+            wn_chat_encode_pieces(t, family, pieces, i + 2, true, &got, &n_got, short_ends, err));
+        assert_int_equal(short_ends[i], ends[i]);
+        assert_memory_equal(got, ids, ends[i] * sizeof *ids);
+        free(got);
+        pieces[i + 1] = next;
+    }
+    return n_cuts;
+}
+
 static void check_chats(wn_tokenizer *t, wn_chat_family family, const char *ids_name)
 {
+    size_t n_cuts = 0;
     json_t *chats = NULL;
     golden_reader want = golden_open(ids_name);
     WN_ASSERT_OK(wn_json_load_file(&chats, GOLDEN_TOKENS "chats.json", 4 << 20, err));
@@ -48,9 +96,19 @@ static void check_chats(wn_tokenizer *t, wn_chat_family family, const char *ids_
             size_t n = 0;
             WN_ASSERT_OK(wn_chat_encode(t, family, m, n_messages, prompt == 1, &ids, &n, err));
             golden_check_ids(&want, i, m[0].content, m[0].len, ids, n);
+            if (prompt)
+                n_cuts += check_pieces(t, family, m, n_messages, ids, n);
             free(ids);
         }
     }
+    static const char blanks[] = "a.\n\n[1] b\nc\n\n\n[2] \n\n\n\nQuestion: \n1\n\t\n\n'd\n \nx";
+    const wn_chat_message lines = {"user", blanks, sizeof blanks - 1};
+    int32_t *ids = NULL;
+    size_t n = 0;
+    WN_ASSERT_OK(wn_chat_encode(t, family, &lines, 1, true, &ids, &n, err));
+    assert_int_equal(check_pieces(t, family, &lines, 1, ids, n), 6);
+    free(ids);
+    assert_true(n_cuts > 20);
     assert_false(golden_more(&want));
     wn_strbuf_free(&want.file);
     json_decref(chats);
@@ -116,10 +174,18 @@ static void test_refused(void **state)
     const wn_chat_message user = {"user", "hi", 2};
     const wn_chat_message tool[] = {{"user", "hi", 2}, {"tool", "hi", 2}};
     const wn_chat_message no_role = {NULL, "hi", 2}, no_content = {"user", NULL, 0};
+    const wn_chat_message in_line[] = {{"user", "hi", 2}, {NULL, "hi", 2}},
+                          digit[] = {{"user", "hi\n", 3}, {NULL, "1", 1}},
+                          blank[] = {{"user", "hi\n", 3}, {NULL, " hi", 3}},
+                          accent[] = {{"user", "hi\n", 3}, {NULL, "\xCC\x81x", 3}};
     refuse(t, WN_CHAT_CHATML_QWEN2, &user, 0, WN_INVALID, "at least one");
     refuse(t, WN_CHAT_CHATML_QWEN2, tool, 2, WN_INVALID, "messages[1].role is \"tool\"");
     refuse(t, WN_CHAT_CHATML_QWEN2, &no_role, 1, WN_INVALID, "messages[0]");
     refuse(t, WN_CHAT_CHATML_QWEN2, &no_content, 1, WN_INVALID, "messages[0]");
+    refuse(t, WN_CHAT_CHATML_QWEN2, in_line, 2, WN_INVALID, "messages[1]: a turn is cut");
+    refuse(t, WN_CHAT_CHATML_QWEN2, digit, 2, WN_INVALID, "messages[1]: a turn is cut");
+    refuse(t, WN_CHAT_CHATML_QWEN2, blank, 2, WN_INVALID, "messages[1]: a turn is cut");
+    refuse(t, WN_CHAT_CHATML_QWEN2, accent, 2, WN_INVALID, "messages[1]: a turn is cut");
     refuse(t, WN_CHAT_LLAMA3, &user, 1, WN_UNSUPPORTED, "<|begin_of_text|>");
     wn_tokenizer_close(t);
 }

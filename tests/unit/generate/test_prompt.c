@@ -53,42 +53,75 @@ static wn_tokenizer *open_tokenizer(void)
     return t;
 }
 
-static size_t common(const int32_t *a, size_t n_a, const int32_t *b, size_t n_b)
+static void encode(const wn_prompt *p, const wn_tokenizer *t, wn_prompt_tokens *out)
 {
-    size_t n = 0;
-    while (n < n_a && n < n_b && a[n] == b[n])
-        n++;
-    return n;
+    WN_ASSERT_OK(wn_prompt_encode(p, t, WN_CHAT_CHATML_SMOLLM2, out, err));
 }
 
-/* Another question shares all but the last tokens; a document cannot end the turn. */
-static void test_ids(void **state)
+/* Ids of the first n_sources sources, and of what stands before them. */
+static void check_prefix(const wn_prompt_tokens *a, const wn_prompt_tokens *b, size_t n_sources)
+{
+    const size_t n = n_sources ? a->ends[n_sources - 1] : a->n_fixed;
+    assert_int_equal(n_sources ? b->ends[n_sources - 1] : b->n_fixed, n);
+    assert_true(n > 20 && n < a->n && n < b->n);
+    assert_memory_equal(a->ids, b->ids, n * sizeof *a->ids);
+}
+
+/* Whatever follows a source (question, history, another source), its prefix has the same ids; and
+ * the prompt has those of its text in one piece. */
+static void test_prefixes(void **state)
 {
     (void)state;
     wn_tokenizer *t = open_tokenizer();
     wn_answer_turn turns[] = {{"Who built it?", "Mott, Hay and Anderson. [1]"}};
-    wn_prompt p = {.sources = sources,
-                   .n_sources = 3,
-                   .question = "When was it opened?",
-                   .history = turns,
-                   .n_history = 1};
-    int32_t *a = NULL, *b = NULL;
-    size_t n_a = 0, n_b = 0, counted = 0, n_ends = 0;
-    WN_ASSERT_OK(wn_prompt_encode(&p, t, WN_CHAT_CHATML_SMOLLM2, &a, &n_a, err));
-    WN_ASSERT_OK(wn_prompt_count_tokens(&p, t, WN_CHAT_CHATML_SMOLLM2, &counted, err));
-    assert_int_equal(counted, n_a);
-    for (size_t i = 0; i < n_a; i++)
-        n_ends += a[i] == wn_tokenizer_find(t, "<|im_end|>");
+    wn_prompt p = {.sources = sources, .n_sources = 3, .question = "When was it opened?"};
+    wn_prompt_tokens whole = {0}, other = {0};
+    encode(&p, t, &whole);
+    for (size_t n = 0; n <= 3; n++) {
+        wn_prompt q = {.sources = sources,
+                       .n_sources = n,
+                       .question = "\xC3\xA9? How long is it?",
+                       .history = turns,
+                       .n_history = n % 2};
+        encode(&q, t, &other);
+        check_prefix(&whole, &other, n);
+        wn_prompt_tokens_free(&other);
+    }
+    wn_strbuf user = {0};
+    wn_prompt_user(&p, &user);
+    const wn_chat_message m[] = {{"system", wn_prompt_system(), strlen(wn_prompt_system())},
+                                 {"user", wn_strbuf_cstr(&user), user.len}};
+    WN_ASSERT_OK(wn_chat_encode(t, WN_CHAT_CHATML_SMOLLM2, m, 2, true, &other.ids, &other.n, err));
+    assert_int_equal(other.n, whole.n);
+    assert_memory_equal(other.ids, whole.ids, whole.n * sizeof *whole.ids);
+    wn_strbuf_free(&user);
+    wn_prompt_tokens_free(&other);
+    wn_prompt_tokens_free(&whole);
+    wn_tokenizer_close(t);
+}
+
+/* A conversation grows at its end; a document cannot end a turn. */
+static void test_history(void **state)
+{
+    (void)state;
+    wn_tokenizer *t = open_tokenizer();
+    wn_answer_turn turns[] = {{"Who built it?", "Mott, Hay and Anderson. [1]"}};
+    wn_prompt first = {.sources = sources, .n_sources = 3, .question = turns[0].question};
+    wn_prompt second = first;
+    second.question = "When was it opened?";
+    second.history = turns;
+    second.n_history = 1;
+    wn_prompt_tokens a = {0}, b = {0};
+    encode(&first, t, &a);
+    encode(&second, t, &b);
+    assert_true(a.n < b.n);
+    assert_memory_equal(a.ids, b.ids, a.n * sizeof *a.ids);
+    size_t n_ends = 0;
+    for (size_t i = 0; i < b.n; i++)
+        n_ends += b.ids[i] == wn_tokenizer_find(t, "<|im_end|>");
     assert_int_equal(n_ends, 4); /* system, question, answer, question: not the document's */
-    p.question = "How long is it?";
-    WN_ASSERT_OK(wn_prompt_encode(&p, t, WN_CHAT_CHATML_SMOLLM2, &b, &n_b, err));
-    assert_true(common(a, n_a, b, n_b) + 16 > n_b);
-    free(b);
-    p.n_sources = 0; /* the conversation so far is the prefix of the next turn */
-    WN_ASSERT_OK(wn_prompt_encode(&p, t, WN_CHAT_CHATML_SMOLLM2, &b, &n_b, err));
-    assert_true(common(a, n_a, b, n_b) > 40);
-    free(a);
-    free(b);
+    wn_prompt_tokens_free(&a);
+    wn_prompt_tokens_free(&b);
     wn_tokenizer_close(t);
 }
 
@@ -96,7 +129,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_user_text),
-        cmocka_unit_test(test_ids),
+        cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,315 @@
+#include "api/service_prefix.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "generate/prompt.h"
+
+#define FILES_DIR "prefixes"
+#define SECRET_FILE "secret.key"
+#define PAGE_BYTES 64 /* of a pool that is not used */
+
+/* Keys ----------------------------------------------------------------------------------------- */
+
+/* The installation's secret, made where there is none. */
+static wn_status read_secret(wn_service *s, wn_error *err)
+{
+    service_prefixes *p = &s->prefixes;
+    wn_strbuf bytes = {0};
+    char *path = wn_fs_join(s->data_dir, SECRET_FILE);
+    if (!path)
+        return wn_error_set(err, WN_NO_MEMORY, "prefixes: out of memory");
+    wn_status status = WN_OK;
+    if (wn_fs_exists(path))
+        status = wn_fs_read(&bytes, path, sizeof p->secret, err);
+    if (status == WN_OK && bytes.len == sizeof p->secret) {
+        memcpy(p->secret, bytes.data, sizeof p->secret);
+    } else if (status == WN_OK || status == WN_LIMIT) { /* none, or no whole one */
+        if (err)
+            *err = (wn_error){0};
+        status = wn_random_bytes(p->secret, sizeof p->secret, err);
+        if (status == WN_OK)
+            status = wn_fs_write_atomic(path, p->secret, sizeof p->secret, err);
+    }
+    wn_strbuf_free(&bytes);
+    free(path);
+    return status;
+}
+
+typedef struct file_list {
+    wn_sha256 *sha;
+    size_t n;
+} file_list;
+
+static wn_status add_file(void *ctx, const wn_fs_entry *e, wn_error *err)
+{
+    file_list *l = ctx;
+    char text[600];
+    const int len = snprintf(text, sizeof text, "%.500s %" PRIu64 " %" PRId64 "\n",
+                             wn_fs_basename(e->path), e->size, e->mtime_ns);
+    l->n++;
+    return wn_sha256_add(l->sha, text, (size_t)len, err);
+}
+
+/* Which model it is: by its files' names, sizes and times, since reading gigabytes to the end takes
+ * longer than many a prefix; and its tokenizer. */
+static wn_status identify_model(wn_service *s, wn_error *err)
+{
+    uint8_t digest[WN_SHA256_BYTES] = {0}, tokenizer[WN_SHA256_BYTES] = {0};
+    char hex[WN_SHA256_HEX], tokenizer_hex[WN_SHA256_HEX];
+    file_list list = {0};
+    WN_TRY(wn_sha256_open(&list.sha, err));
+    wn_status status = wn_fs_walk(wn_model_path(s->model), add_file, &list, err);
+    wn_sha256_close(list.sha, digest);
+    wn_hex(digest, sizeof digest, hex);
+    if (status == WN_OK && list.n == 0)
+        status = wn_model_fingerprint(s->model, hex, err);
+    WN_TRY(status);
+    wn_tokenizer_fingerprint(wn_model_tokenizer(s->model), tokenizer);
+    wn_hex(tokenizer, sizeof tokenizer, tokenizer_hex);
+    snprintf(s->prefixes.model_key, sizeof s->prefixes.model_key, "%s %s", hex, tokenizer_hex);
+    return WN_OK;
+}
+
+/* The corpus' own part is a secret that only this installation can name, and ends with the corpus:
+ * one of the same name, made later, has another. */
+wn_status wn_service_prefix_key(wn_service *s, wn_corpus *corpus, const char *name,
+                                char key[WN_PREFIX_KEY_LEN], wn_error *err)
+{
+    wn_corpus_stats stats = {0};
+    uint8_t mac[WN_SHA256_BYTES];
+    char text[128], hex[WN_SHA256_HEX];
+    WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
+    const int len = snprintf(text, sizeof text, "%.64s %" PRId64, name, stats.created_at);
+    WN_TRY(
+        wn_hmac_sha256(s->prefixes.secret, sizeof s->prefixes.secret, text, (size_t)len, mac, err));
+    wn_hex(mac, sizeof mac, hex);
+    snprintf(key, WN_PREFIX_KEY_LEN, "%s %s %d %d", s->prefixes.model_key, hex, WN_PROMPT_VERSION,
+             WN_CHAT_TEMPLATE_VERSION);
+    return WN_OK;
+}
+
+/* Files are written when nobody waits ---------------------------------------------------------- */
+
+static void save(wn_prefix_cache *cache)
+{
+    wn_error err = {0};
+    size_t n = 0;
+    if (wn_prefix_cache_save(cache, &n, &err) != WN_OK)
+        wn_log(WN_LOG_WARN, "api", "prefixes are not saved: %s", err.text);
+    else if (n > 0)
+        wn_log(WN_LOG_INFO, "api", "%zu prefixes saved", n);
+}
+
+static void *saver_thread(void *arg)
+{
+    service_prefixes *p = arg;
+    pthread_mutex_lock(&p->save_lock);
+    while (!p->ending) {
+        if (!p->wanted) {
+            pthread_cond_wait(&p->save_wanted, &p->save_lock);
+            continue;
+        }
+        p->wanted = false;
+        pthread_mutex_unlock(&p->save_lock);
+        save(p->cache);
+        pthread_mutex_lock(&p->save_lock);
+    }
+    pthread_mutex_unlock(&p->save_lock);
+    return NULL;
+}
+
+void wn_service_prefixes_save_soon(wn_service *s)
+{
+    service_prefixes *p = &s->prefixes;
+    if (!p->cache || p->disk_bytes == 0)
+        return;
+    pthread_mutex_lock(&p->save_lock);
+    p->wanted = true;
+    if (!p->saver_runs) /* without a thread: at close */
+        p->saver_runs = pthread_create(&p->saver, NULL, saver_thread, p) == 0;
+    pthread_cond_signal(&p->save_wanted);
+    pthread_mutex_unlock(&p->save_lock);
+}
+
+static void end_saver(service_prefixes *p)
+{
+    pthread_mutex_lock(&p->save_lock);
+    const bool runs = p->saver_runs;
+    p->ending = true;
+    pthread_cond_signal(&p->save_wanted);
+    pthread_mutex_unlock(&p->save_lock);
+    if (runs)
+        pthread_join(p->saver, NULL);
+}
+
+/* The cache ------------------------------------------------------------------------------------ */
+
+static wn_status open_cache(wn_service *s, wn_prefix_cache_options *o, wn_prefix_cache **out,
+                            wn_error *err)
+{
+    const service_prefixes *p = &s->prefixes;
+    o->max_corpus_memory_bytes = (size_t)(p->corpus_share * (double)o->max_memory_bytes);
+    o->max_corpus_disk_bytes = (size_t)(p->corpus_share * (double)o->max_disk_bytes);
+    WN_TRY(read_secret(s, err));
+    memcpy(o->secret, p->secret, sizeof o->secret);
+    char *dir = wn_fs_join(s->data_dir, FILES_DIR);
+    if (!dir)
+        return wn_error_set(err, WN_NO_MEMORY, "prefixes: out of memory");
+    o->dir = dir;
+    wn_status status = wn_prefix_cache_open(out, o, err);
+    free(dir);
+    return status;
+}
+
+wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, wn_error *err)
+{
+    service_prefixes *p = &s->prefixes;
+    wn_error own = {0};
+    if (p->memory_bytes == 0 && p->disk_bytes == 0)
+        return WN_OK;
+    if (!p->pool) {
+        const size_t session = wn_session_max_bytes(s->model, s->compute, o);
+        WN_TRY(wn_session_pool_open(&p->pool, s->model, s->compute, o->kv_format,
+                                    session + p->memory_bytes, err));
+    }
+    o->pool = p->pool;
+    pthread_mutex_lock(&p->lock);
+    wn_status status = p->cache ? WN_OK : identify_model(s, &own);
+    if (status == WN_OK && !p->cache)
+        status = open_cache(s,
+                            &(wn_prefix_cache_options){.pool = p->pool,
+                                                       .max_memory_bytes = p->memory_bytes,
+                                                       .max_disk_bytes = p->disk_bytes},
+                            &p->cache, &own);
+    pthread_mutex_unlock(&p->lock);
+    if (status != WN_OK)
+        wn_log(WN_LOG_WARN, "api", "no prefixes are kept: %s", own.text);
+    return WN_OK;
+}
+
+void wn_service_prefixes_close(wn_service *s)
+{
+    service_prefixes *p = &s->prefixes;
+    end_saver(p);
+    if (p->cache && p->disk_bytes)
+        save(p->cache);
+    wn_prefix_cache_close(p->cache);
+    wn_kv_pool_close(p->pool);
+    pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->save_lock);
+    pthread_cond_destroy(&p->save_wanted);
+}
+
+/* A cache of the files alone, which needs no model; *out NULL: there are none. */
+static wn_status open_files(wn_service *s, wn_prefix_cache **out, wn_error *err)
+{
+    wn_kv_pool *pool = NULL;
+    char *dir = wn_fs_join(s->data_dir, FILES_DIR);
+    const bool any = dir && wn_fs_is_dir(dir);
+    const size_t budget = s->prefixes.disk_bytes ? s->prefixes.disk_bytes : SIZE_MAX / 2;
+    *out = NULL;
+    free(dir);
+    if (!any)
+        return dir ? WN_OK : wn_error_set(err, WN_NO_MEMORY, "prefixes: out of memory");
+    WN_TRY(wn_kv_pool_open(&pool, PAGE_BYTES, PAGE_BYTES, err));
+    wn_status status =
+        open_cache(s, &(wn_prefix_cache_options){.pool = pool, .max_disk_bytes = budget}, out, err);
+    wn_kv_pool_close(pool);
+    return status;
+}
+
+typedef wn_status (*cache_fn)(wn_prefix_cache *cache, void *ctx, wn_error *err);
+
+/* Runs fn on the cache and, where that has no files or is not open, on what files there are. */
+static wn_status with_caches(wn_service *s, cache_fn fn, void *ctx, wn_error *err)
+{
+    service_prefixes *p = &s->prefixes;
+    wn_prefix_cache *files = NULL;
+    pthread_mutex_lock(&p->lock);
+    wn_status status = p->cache ? fn(p->cache, ctx, err) : WN_OK;
+    if (status == WN_OK && (!p->cache || p->disk_bytes == 0))
+        status = open_files(s, &files, err);
+    if (files)
+        status = fn(files, ctx, err);
+    wn_prefix_cache_close(files);
+    pthread_mutex_unlock(&p->lock);
+    return status;
+}
+
+typedef struct visit_call {
+    const char *corpus;
+    wn_prefix_visit_fn visit;
+    void *ctx;
+} visit_call;
+
+static wn_status visit_cache(wn_prefix_cache *cache, void *ctx, wn_error *err)
+{
+    const visit_call *v = ctx;
+    return wn_prefix_cache_visit(cache, v->corpus, v->visit, v->ctx, err);
+}
+
+wn_status wn_service_prefix_visit(wn_service *s, const char *corpus, wn_prefix_visit_fn visit,
+                                  void *ctx, wn_error *err)
+{
+    visit_call v = {.corpus = corpus, .visit = visit, .ctx = ctx};
+    return with_caches(s, visit_cache, &v, err);
+}
+
+typedef struct drop_call {
+    const char *corpus, *document;
+    size_t n_dropped;
+} drop_call;
+
+static wn_status drop_cache(wn_prefix_cache *cache, void *ctx, wn_error *err)
+{
+    drop_call *d = ctx;
+    size_t n = 0;
+    wn_status status = wn_prefix_cache_drop(cache, d->corpus, d->document, &n, err);
+    d->n_dropped += n;
+    return status;
+}
+
+wn_status wn_service_prefix_drop(wn_service *s, const char *corpus, int64_t document_id,
+                                 size_t *n_dropped, wn_error *err)
+{
+    char document[24];
+    snprintf(document, sizeof document, "%" PRId64, document_id);
+    drop_call d = {.corpus = corpus, .document = document_id ? document : NULL};
+    wn_status status = with_caches(s, drop_cache, &d, err);
+    atomic_store(&s->prefixes.dropped, true);
+    if (n_dropped)
+        *n_dropped = d.n_dropped;
+    return status;
+}
+
+wn_status wn_service_prefix_save(wn_service *s, size_t *n_written, wn_error *err)
+{
+    *n_written = 0;
+    wn_prefix_cache *cache = s->prefixes.cache;
+    return cache && s->prefixes.disk_bytes ? wn_prefix_cache_save(cache, n_written, err) : WN_OK;
+}
+
+void wn_service_prefix_stats(wn_service *s, wn_prefix_stats *out)
+{
+    *out = (wn_prefix_stats){0};
+    pthread_mutex_lock(&s->prefixes.lock);
+    if (s->prefixes.cache)
+        wn_prefix_cache_stats(s->prefixes.cache, out);
+    out->hits[WN_PREFIX_SESSION] += atomic_load(&s->prefixes.session_hits);
+    pthread_mutex_unlock(&s->prefixes.lock);
+}
+
+void wn_service_tend(wn_service *s)
+{
+    if (!atomic_exchange(&s->prefixes.dropped, false))
+        return;
+    if (s->session)
+        wn_session_truncate(s->session, 0);
+    if (s->prefixes.cache)
+        wn_prefix_cache_tend(s->prefixes.cache);
+}
