@@ -10,8 +10,8 @@
 #include "base/log.h"
 
 static const wn_command *const commands[] = {
-    &wn_cli_ingest, &wn_cli_search, &wn_cli_ask,  &wn_cli_chat,  &wn_cli_serve,   &wn_cli_corpus,
-    &wn_cli_models, &wn_cli_doctor, &wn_cli_eval, &wn_cli_bench, &wn_cli_retrofit};
+    &wn_cli_ingest, &wn_cli_search, &wn_cli_ask,  &wn_cli_chat,  &wn_cli_serve,    &wn_cli_corpus,
+    &wn_cli_models, &wn_cli_doctor, &wn_cli_eval, &wn_cli_bench, &wn_cli_retrofit, &wn_cli_prefix};
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
 const wn_option wn_cli_common_options[] = {

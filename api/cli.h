@@ -30,7 +30,8 @@ typedef struct wn_command {
 } wn_command;
 
 extern const wn_command wn_cli_ask, wn_cli_bench, wn_cli_chat, wn_cli_corpus, wn_cli_doctor,
-    wn_cli_eval, wn_cli_ingest, wn_cli_models, wn_cli_retrofit, wn_cli_search, wn_cli_serve;
+    wn_cli_eval, wn_cli_ingest, wn_cli_models, wn_cli_prefix, wn_cli_retrofit, wn_cli_search,
+    wn_cli_serve;
 
 /* The options that every command has (data folder, models, threads, --json, ...). */
 extern const wn_option wn_cli_common_options[];
@@ -41,6 +42,9 @@ int wn_cli_main(int argc, char **argv);
 wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err);
 /* "usage: ..." as WN_INVALID; returns WN_EXIT_USAGE, for `return wn_cli_usage(...)`. */
 int wn_cli_usage(const wn_cli *cli, wn_error *err, const char *what);
+/* Reads the corpus for questions to come, with a progress bar, and says what that came to; with
+ * --json in *json (else untouched), which is the caller's. */
+wn_status wn_cli_prefix_prepare(wn_cli *cli, const char *name, json_t **json, wn_error *err);
 /* --corpus, WN_INVALID when it is missing. */
 wn_status wn_cli_corpus_name(const wn_cli *cli, const char **name, wn_error *err);
 /* Sampling and search options as the command line gave them. */

@@ -12,6 +12,9 @@ static const wn_option options[] = {
      "attributes put on every document, for filters, e.g. '{\"year\":2024}'"},
     {"passage-tokens", WN_OPT_INT, "200", 16, 4096, "N", "length of a passage in tokens"},
     {"overlap-tokens", WN_OPT_INT, "30", 0, 1024, "N", "tokens that neighbouring passages share"},
+    {"prepare", WN_OPT_BOOL, "false", 0, 0, NULL,
+     "then let the model read the corpus, so that questions in mode corpus start at once (see "
+     "`winnow prefix --help`)"},
     {"description", WN_OPT_STR, NULL, 0, 0, "TEXT", "what the corpus is about (kept with it)"},
     {0}};
 
@@ -24,6 +27,8 @@ static void on_interrupt(int signal_number)
 }
 
 typedef struct ingest_view {
+    wn_service *service;
+    const char *corpus;
     bool json;
     json_t *rows;
 } ingest_view;
@@ -38,6 +43,10 @@ static const char *outcome_name(wn_ingest_outcome outcome)
 static void on_event(void *ctx, const wn_ingest_event *e)
 {
     ingest_view *view = ctx;
+    wn_error err = {0};
+    if (e->outcome == WN_INGEST_REPLACED && /* what the model read of the older version goes */
+        wn_service_prefix_drop(view->service, view->corpus, e->document_id, NULL, &err) != WN_OK)
+        wn_complain("%s: its kept prefixes are not dropped: %s", e->path, err.text);
     if (view->json)
         json_array_append_new(view->rows,
                               json_pack("{s:s, s:s, s:I, s:s}", "path", e->path, "outcome",
@@ -80,6 +89,21 @@ static wn_status ingest(wn_cli *cli, wn_corpus *corpus, const char *name, ingest
     return wn_ingest_paths(&io, (const char *const *)cli->argv, (size_t)cli->argc, report, err);
 }
 
+/* prefix: what --prepare came to; NULL: not asked for. */
+static json_t *json_of_report(const char *name, const wn_ingest_report *r, json_t *rows,
+                              json_t *prefix)
+{
+    json_t *o =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:O}", "corpus", name, "added",
+                  (json_int_t)r->added, "replaced", (json_int_t)r->replaced, "unchanged",
+                  (json_int_t)r->unchanged, "duplicate", (json_int_t)r->duplicate, "skipped",
+                  (json_int_t)r->skipped, "failed", (json_int_t)r->failed, "passages",
+                  (json_int_t)r->passages, "seconds", r->seconds, "files", rows);
+    if (prefix)
+        json_object_set_new(o, "prefix", prefix);
+    return o;
+}
+
 static int run(wn_cli *cli, wn_error *err)
 {
     const char *name = NULL;
@@ -90,24 +114,24 @@ static int run(wn_cli *cli, wn_error *err)
     wn_service *service = NULL;
     wn_corpus *corpus = NULL;
     wn_ingest_report report = {0};
-    ingest_view view = {.json = cli->json, .rows = json_array()};
+    const wn_options *o = cli->options;
+    json_t *prefix = NULL;
+    ingest_view view = {.corpus = name, .json = cli->json, .rows = json_array()};
     struct sigaction action = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &action, NULL);
     wn_status status = wn_cli_service(cli, &service, err);
     if (status == WN_OK)
         status = wn_service_corpus(service, name, WN_CORPUS_WRITE | WN_CORPUS_CREATE, &corpus, err);
+    view.service = service;
     if (status == WN_OK)
         status = ingest(cli, corpus, name, &view, &report, err);
     wn_service_corpus_release(service, corpus);
-    if (status == WN_OK && cli->json)
-        wn_cli_print_json(json_pack(
-            "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:O}", "corpus", name, "added",
-            (json_int_t)report.added, "replaced", (json_int_t)report.replaced, "unchanged",
-            (json_int_t)report.unchanged, "duplicate", (json_int_t)report.duplicate, "skipped",
-            (json_int_t)report.skipped, "failed", (json_int_t)report.failed, "passages",
-            (json_int_t)report.passages, "seconds", report.seconds, "files", view.rows));
-    else if (status == WN_OK)
+    if (status == WN_OK && !cli->json)
         print_report(name, &report);
+    if (status == WN_OK && wn_options_bool(o, "prepare"))
+        status = wn_cli_prefix_prepare(cli, name, &prefix, err);
+    if (status == WN_OK && cli->json)
+        wn_cli_print_json(json_of_report(name, &report, view.rows, prefix));
     json_decref(view.rows);
     if (status != WN_OK)
         return WN_EXIT_FAILED;
@@ -130,6 +154,7 @@ const wn_command wn_cli_ingest = {
         "examples:\n"
         "  winnow ingest --corpus notes ~/Documents\n"
         "  winnow ingest --corpus law --attributes '{\"year\":2024}' acts/*.pdf\n"
+        "  winnow ingest --corpus notes --prepare ~/Documents\n"
         "  winnow ingest --corpus notes --json ~/Documents | jq .failed",
     .options = options,
     .run = run};

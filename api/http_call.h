@@ -53,6 +53,7 @@ typedef struct wn_http_context {
     wn_engine_worker *engine;
     wn_http_auth *auth;
     wn_http_gate *search_gate, *ingest_gate;
+    struct wn_prefix_jobs *prefix_jobs;
     const char *model_name; /* of the generator; set before `ready` */
     int64_t started_at;     /* unix seconds */
     atomic_bool ready, draining;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "api/http_server_internal.h"
+#include "api/prefix_jobs.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -231,6 +232,7 @@ static wn_status open_parts(wn_http_server *s, wn_error *err)
     WN_TRY(wn_http_watch_open(&s->watch, o->header_ms, o->idle_ms, err));
     WN_TRY(wn_http_gate_open(&s->context.search_gate, 4, o->queue_capacity, err));
     WN_TRY(wn_http_gate_open(&s->context.ingest_gate, 2, 16, err));
+    WN_TRY(wn_prefix_jobs_open(&s->context.prefix_jobs, err));
     return wn_engine_open(&s->context.engine, o->queue_capacity, err);
 }
 
@@ -330,6 +332,7 @@ void wn_http_server_stop(wn_http_server *s)
     if (s->daemon)
         MHD_stop_daemon(s->daemon);
     wn_engine_close(s->context.engine);
+    wn_prefix_jobs_close(s->context.prefix_jobs);
     wn_http_watch_close(s->watch);
     wn_http_gate_close(s->context.search_gate);
     wn_http_gate_close(s->context.ingest_gate);

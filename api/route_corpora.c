@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/http_fields.h"
+#include "api/prefix_jobs.h"
 #include "api/route_handlers.h"
 #include "api/route_view.h"
 #include "base/checked.h"
@@ -94,6 +95,8 @@ void wn_route_corpus_delete(wn_http_call *call)
         return;
     }
     wn_status status = wn_service_corpus_delete(call->context->service, name, &err);
+    wn_prefix_jobs_forget(call->context->prefix_jobs, name);
+    wn_prefix_jobs_tend(call->context);
     if (status == WN_OK)
         wn_http_reply_json(
             call, 200,

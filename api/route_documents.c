@@ -4,6 +4,7 @@
 
 #include "api/http_fields.h"
 #include "api/http_multipart.h"
+#include "api/prefix_jobs.h"
 #include "api/route_handlers.h"
 #include "api/route_view.h"
 #include "base/checked.h"
@@ -45,6 +46,14 @@ void wn_route_document_get(wn_http_call *call)
     wn_service_corpus_release(call->context->service, c);
 }
 
+/* What the model read of the document is forgotten, in every tier. */
+static wn_status drop_prefixes(wn_http_call *call, int64_t id, wn_error *err)
+{
+    WN_TRY(wn_service_prefix_drop(call->context->service, call->params[0], id, NULL, err));
+    wn_prefix_jobs_tend(call->context);
+    return WN_OK;
+}
+
 void wn_route_document_delete(wn_http_call *call)
 {
     int64_t id = 0;
@@ -55,6 +64,8 @@ void wn_route_document_delete(wn_http_call *call)
     wn_status status = wn_view_parse_document_id(call->params[1], &id)
                            ? wn_corpus_delete_document(c, id, &err)
                            : WN_NOT_FOUND;
+    if (status == WN_OK)
+        status = drop_prefixes(call, id, &err);
     if (status == WN_OK)
         wn_http_reply_json(call, 200,
                            json_pack("{s:s,s:s,s:b}", "id", call->params[1], "object",
@@ -113,6 +124,7 @@ typedef struct upload {
     const char *data;
     size_t len;
     char *attributes; /* JSON text or NULL; owned */
+    bool prepare;     /* the corpus' prefix, then */
 } upload;
 
 /* The last component of what the client called the file, if that can be a name. */
@@ -218,6 +230,13 @@ static void ingest(wn_http_call *call, wn_corpus *c, const upload *u)
     wn_status status = wn_service_ingest_options(call->context->service, c, &o, &err);
     if (status == WN_OK)
         status = wn_ingest_bytes(&o, u->filename, u->data, u->len, &outcome, &id, &err);
+    if (status == WN_OK && outcome == WN_INGEST_REPLACED)
+        status = drop_prefixes(call, id, &err);
+    if (status == WN_OK && u->prepare) {
+        wn_prefix_job_view job; /* GET prefix tells how it goes; a full queue is no fault here */
+        (void)wn_prefix_jobs_start(call->context->prefix_jobs, call->context, call->params[0],
+                                   &job);
+    }
     json_t *view = status == WN_OK ? view_outcome(c, outcome, id, &err) : NULL;
     if (status == WN_OK)
         wn_http_reply_json(call, outcome == WN_INGEST_ADDED ? 201 : 200, view);
@@ -251,7 +270,11 @@ static void ingest_in_turn(wn_http_call *call, const upload *u)
 void wn_route_document_upload(wn_http_call *call)
 {
     upload u = {0};
-    if (take_upload(call, &u))
+    const char *prepare = wn_http_query(call, "prepare");
+    u.prepare = prepare && strcmp(prepare, "true") == 0;
+    if (prepare && !u.prepare && strcmp(prepare, "false") != 0)
+        wn_http_fail(call, 400, "invalid_value", "prepare", "'prepare' must be true or false.");
+    else if (take_upload(call, &u))
         ingest_in_turn(call, &u);
     free(u.attributes);
 }

@@ -1,0 +1,101 @@
+#!/bin/bash
+# Prefixes over HTTP with the real binary and the small model: an answer from the whole corpus, cold, from memory, from
+# disk after a restart and without any, word for word; preparing in the background; what deletions take along; metrics.
+. "$(dirname "$0")/http_common.bash"
+start
+
+text() { for i in $(seq "$2"); do printf 'Room %d of the %s has %d windows and a %s door.\n\n' "$i" "$1" $((i * 7 % 50)) "$3"; done; }
+text mill 30 green > "$work/mill.txt"
+text tower 30 red > "$work/tower.txt"
+answers=v1/corpora/houses/answers
+files() { find "$work/data/prefixes" -name '*.prefix' | wc -l; }
+ask() { # MODE QUESTION
+    json "$url/$answers" -d '{"question":"'"$2"'","mode":"'"$1"'","max_tokens":24}'
+}
+field() { python3 -c 'import json, sys
+r = json.load(sys.stdin)
+for k in sys.argv[1].split("."):
+    r = r[k]
+print(r)' "$2" <<< "$1"; }
+
+json "$url/v1/corpora" -d '{"name":"houses"}' > "$work/out"
+mill=$(field "$(curl -s -F "file=@$work/mill.txt" "$url/v1/corpora/houses/documents")" id)
+tower=$(field "$(curl -s -F "file=@$work/tower.txt" "$url/v1/corpora/houses/documents")" id)
+
+first="How many windows has room 3 of the mill?"
+other="Which colour has the door of room 12 of the tower?"
+stream=$(json -N "$url/$answers" -d '{"question":"'"$first"'","mode":"corpus","stream":true,"max_tokens":24}')
+order=$(sed -n 's/^event: //p' <<< "$stream" | awk '!seen[$0]++' | tr '\n' ' ')
+check_match "order of events" "$order" '^retrieval prefix progress token (citation )?done $'
+check_match "the first question reads it all" "$stream" '"cached_tokens":0,"new_tokens":1[0-9]{3},"source":"none"'
+check_match "the model was shown both documents" "$stream" '"mode":"corpus","why":null,"documents":2'
+second=$(ask corpus "$other")
+check "the second does not" "$(field "$second" prefix.source)" host
+check_match "... but for its own words" "$(field "$second" prefix.new_tokens)" '^[1-5]?[0-9]$'
+check "... and says so in the usage" "$(field "$second" usage.prompt_tokens_details.cached_tokens)" \
+    "$(field "$second" prefix.cached_tokens)"
+check_match "a document is read whole" "$(ask documents "$other")" '"mode":"documents","why":null,"documents":[12]'
+check_match "auto says why" "$(ask auto "$other")" '"mode":"corpus","why":"[^"]*are held"'
+check_match "no such mode" "$(ask magic "$other")" '"param":"mode"'
+follow=$(json "$url/$answers" -d '{"question":"And of room 13?","mode":"corpus","max_tokens":24,"history":[{"question":"'"$other"'","answer":"Red."}]}')
+check "a follow-up goes on behind the corpus" "$(field "$follow" prefix.source)" host
+
+metrics=$(curl -s "$url/metrics")
+check_match "hits are counted" "$(grep -c 'winnow_prefix_hits_total.* [1-9]' <<< "$metrics")" '^[12]$'
+check_match "bytes in memory are told" "$metrics" 'winnow_prefix_bytes\{tier="memory"\} [1-9][0-9]{6,}'
+for _ in $(seq 100); do [ "$(files)" -ge 1 ] && break; sleep 0.1; done
+check_match "the prefix is on disk soon" "$(files)" '^[1-9]'
+
+# The same words after a restart, from disk, and from a server that keeps nothing.
+stop
+start
+again=$(ask corpus "$other")
+check "after a restart it comes from disk" "$(field "$again" prefix.source)" disk
+check "... with the same answer" "$(field "$again" text)" "$(field "$second" text)"
+stop
+start --prefix-memory 0 --prefix-disk 0
+cold=$(ask corpus "$other")
+check "without prefixes nothing is held" "$(field "$cold" prefix.source)" none
+check "... and the answer is the same" "$(field "$cold" text)" "$(field "$second" text)"
+check_match "nothing can be prepared there" "$(curl -s -X POST "$url/v1/corpora/houses/prefix"; sleep 1; curl -s "$url/v1/corpora/houses/prefix")" '"status":"failed"'
+stop
+
+# Preparing, in the background; deleting what was prepared.
+start
+check_match "forget" "$(curl -s -X DELETE "$url/v1/corpora/houses/prefix")" '"object":"prefix.deleted","deleted":true'
+check "no file is left" "$(files)" 0
+check "202" "$(curl -s -o "$work/out" -w '%{http_code}' -X POST "$url/v1/corpora/houses/prefix")" 202
+check_match "the job" "$(cat "$work/out")" '"object":"prefix.job".*"status":"(queued|running|done)"'
+for _ in $(seq 300); do
+    state=$(curl -s "$url/v1/corpora/houses/prefix")
+    [ "$(field "$state" job.status)" = done ] && break
+    sleep 0.1
+done
+check "prepared" "$(field "$state" job.status)" done
+check_match "its tokens" "$(field "$state" tokens)" '^1[0-9]{3}$'
+check_match "its bytes" "$(field "$state" memory_bytes)" '^[1-9][0-9]{6,}$'
+check "the first question finds it" "$(field "$(ask corpus "$first")" prefix.source)" host
+
+# A deleted document takes what was read of it along, and no more: the mill was read before the tower.
+for _ in $(seq 100); do [ "$(files)" -ge 1 ] && break; sleep 0.1; done
+check_match "delete the tower" "$(curl -s -X DELETE "$url/v1/corpora/houses/documents/$tower")" '"deleted":true'
+state=$(curl -s "$url/v1/corpora/houses/prefix")
+check_match "what had the tower is gone" "$(python3 -c 'import json, sys
+print(max([x["texts"] for x in json.load(sys.stdin)["nodes"]] + [0]))' <<< "$state")" '^[01]$'
+check "the mill needs no second reading" "$(field "$(ask corpus "$first")" prefix.source)" host
+check_match "delete the mill" "$(curl -s -X DELETE "$url/v1/corpora/houses/documents/$mill")" '"deleted":true'
+check "no file is left of it" "$(files)" 0
+for _ in $(seq 100); do curl -s "$url/metrics" | grep -q 'bytes{tier="memory"} 0' && break; sleep 0.1; done
+check_match "nor a byte in memory" "$(curl -s "$url/metrics")" 'winnow_prefix_bytes\{tier="memory"\} 0'
+check_match "causes are counted" "$(curl -s "$url/metrics")" 'invalidations_total\{cause="documents"\} [1-9]'
+
+# A corpus, too.
+curl -s -F "file=@$work/mill.txt" "$url/v1/corpora/houses/documents" > "$work/out"
+ask corpus "$first" > "$work/out"
+for _ in $(seq 100); do [ "$(files)" -ge 1 ] && break; sleep 0.1; done
+check_match "read again" "$(files)" '^[1-9]'
+check_match "delete the corpus" "$(curl -s -X DELETE "$url/v1/corpora/houses")" '"deleted":true'
+check "no file is left of that" "$(files)" 0
+check "404" "$(curl -s -o "$work/out" -w '%{http_code}' "$url/v1/corpora/houses/prefix")" 404
+stop
+finish
