@@ -7,8 +7,8 @@ turns, on the same model, text and questions. Standard library only.
 
 Every row is a question that was not asked before, behind the same N tokens of text; milliseconds from the request to
 the first piece of the answer, as a client sees them.
-  winnow     cold; memory: the prefix is in the cache; disk: the server was started anew. `new alone` is what reading
-             the question's own tokens takes in an empty session (winnow bench prefill).
+  winnow     cold; memory: the prefix is in the cache; disk: the server was started anew. `new alone`: of the memory
+             row, what the engine needed to read the question's own tokens behind the prefix.
   llama.cpp  cold; slot: the prompt is still in its slot; ram: another prompt was there meanwhile (--cache-ram); file:
              slot saved, server started anew, slot restored (the restore counts).
 """
@@ -28,7 +28,7 @@ import time
 from server import Server, commit, data_folder, machine
 
 COLUMNS = ["date", "commit", "machine", "model", "tokens", "program", "setting", "source", "ms", "new_tokens",
-           "held_bytes"]
+           "alone_ms", "held_bytes"]
 
 
 class Winnow:
@@ -60,14 +60,12 @@ class Winnow:
                 first = at
             elif name == "error":
                 sys.exit(data)
+            elif name == "done":
+                timings = json.loads(data)["timings"]
+                prefix["alone_ms"] = round(timings["prefill_ms"] - prefix["load_ms"], 2)
         if first is None or prefix.get("source") != wanted:
             sys.exit(f"{corpus}: wanted a prefix from {wanted}, got {prefix}, first token {first}")
         return 1000 * first, prefix
-
-    def alone(self, n):
-        done = subprocess.run([self.args.winnow, "bench", "prefill", "--json", "--quiet", "--tokens", str(n),
-                               *self.common], stdout=subprocess.PIPE, check=True)
-        return 1000 * n / json.loads(done.stdout)["rows"][0]["median"]
 
 
 class Llama:
@@ -117,7 +115,7 @@ class Bench:
         row = {"date": datetime.datetime.now().isoformat(timespec="seconds"), "commit": self.commit,
                "machine": self.machine, "model": os.path.basename(self.args.model), "tokens": tokens,
                "program": program, "setting": setting, "source": source, "ms": round(ms, 2),
-               "new_tokens": (prefix or {}).get("new_tokens", ""), "held_bytes": (prefix or {}).get("held_bytes", "")}
+               **{k: (prefix or {}).get(k, "") for k in ("new_tokens", "alone_ms", "held_bytes")}}
         self.rows.append(row)
         print(f"{tokens} {program} {setting} {source}: {ms:.1f} ms {prefix or ''}", file=sys.stderr)
         new = not os.path.exists(self.args.csv) or os.path.getsize(self.args.csv) == 0
@@ -135,14 +133,12 @@ class Bench:
         for _ in range(self.args.repeat):
             ms, prefix = w.ask(corpus, next(ask), "host")
             self.keep(tokens, "winnow", w.name, "memory", ms, prefix)
-        new = prefix["new_tokens"]
         for _ in range(self.args.repeat):
             w.server.stop()
             w.start()
             ms, prefix = w.ask(corpus, next(ask), "disk")
             self.keep(tokens, "winnow", w.name, "disk", ms, prefix)
         w.server.stop()
-        self.keep(tokens, "winnow", w.name, "new alone", w.alone(new), {"new_tokens": new})
 
     def llama(self, llama, tokens, text, ask):
         other = "Another text that has nothing to do with the first. " * 8
@@ -183,19 +179,21 @@ class Bench:
         def median(**wanted):
             found = [r["ms"] for r in self.rows if all(r[k] == v for k, v in wanted.items())]
             return statistics.median(found) if found else float("nan")
-        print("| tokens | winnow | cold | memory | new alone | disk | held | llama.cpp cold | slot | ram | file "
+        print("| tokens | winnow | cold | memory | disk | new alone | held | llama.cpp cold | slot | ram | file "
               "| memory / new alone | slot / memory | file / disk |")
         print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
         for n in self.args.tokens:
             peer = {s: median(tokens=n, program="llama.cpp", source=s) for s in ("cold", "slot", "ram", "file")}
             for setting in dict.fromkeys(r["setting"] for r in self.rows if r["program"] == "winnow"):
                 own = {s: median(tokens=n, program="winnow", setting=setting, source=s)
-                       for s in ("cold", "memory", "new alone", "disk")}
+                       for s in ("cold", "memory", "disk")}
+                own["alone"] = statistics.median(r["alone_ms"] for r in self.rows if
+                                                 (r["tokens"], r["setting"], r["source"]) == (n, setting, "memory"))
                 held = [r["held_bytes"] for r in self.rows
                         if (r["tokens"], r["setting"], r["source"]) == (n, setting, "memory")]
                 print(f"| {n} | {setting} | " + " | ".join(f"{v:.0f}" for v in own.values()) +
                       f" | {held[-1] / 1e6:.1f} MB | " + " | ".join(f"{v:.0f}" for v in peer.values()) +
-                      f" | {own['memory'] / own['new alone']:.2f} | {peer['slot'] / own['memory']:.2f} | "
+                      f" | {own['memory'] / own['alone']:.2f} | {peer['slot'] / own['memory']:.2f} | "
                       f"{peer['file'] / own['disk']:.2f} |")
 
 
@@ -210,7 +208,7 @@ def main():
     parser.add_argument("--kv-ratio", default="4.5")
     parser.add_argument("--kv-format", default="int8")
     parser.add_argument("--text", required=True)
-    parser.add_argument("--tokens", default="1000,4000,8000", type=lambda s: [int(n) for n in s.split(",")])
+    parser.add_argument("--tokens", default="1000,4000,7500", type=lambda s: [int(n) for n in s.split(",")])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--csv", required=True, help="one line a sample is added")
