@@ -7,91 +7,9 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "generate/prompt.h"
 
 #define FILES_DIR "prefixes"
-#define SECRET_FILE "secret.key"
 #define PAGE_BYTES 64 /* of a pool that is not used */
-
-/* Keys ----------------------------------------------------------------------------------------- */
-
-/* The installation's secret, made where there is none. */
-static wn_status read_secret(wn_service *s, wn_error *err)
-{
-    service_prefixes *p = &s->prefixes;
-    wn_strbuf bytes = {0};
-    char *path = wn_fs_join(s->data_dir, SECRET_FILE);
-    if (!path)
-        return wn_error_set(err, WN_NO_MEMORY, "prefixes: out of memory");
-    wn_status status = WN_OK;
-    if (wn_fs_exists(path))
-        status = wn_fs_read(&bytes, path, sizeof p->secret, err);
-    if (status == WN_OK && bytes.len == sizeof p->secret) {
-        memcpy(p->secret, bytes.data, sizeof p->secret);
-    } else if (status == WN_OK || status == WN_LIMIT) { /* none, or no whole one */
-        if (err)
-            *err = (wn_error){0};
-        status = wn_random_bytes(p->secret, sizeof p->secret, err);
-        if (status == WN_OK)
-            status = wn_fs_write_atomic(path, p->secret, sizeof p->secret, err);
-    }
-    wn_strbuf_free(&bytes);
-    free(path);
-    return status;
-}
-
-typedef struct file_list {
-    wn_sha256 *sha;
-    size_t n;
-} file_list;
-
-static wn_status add_file(void *ctx, const wn_fs_entry *e, wn_error *err)
-{
-    file_list *l = ctx;
-    char text[600];
-    const int len = snprintf(text, sizeof text, "%.500s %" PRIu64 " %" PRId64 "\n",
-                             wn_fs_basename(e->path), e->size, e->mtime_ns);
-    l->n++;
-    return wn_sha256_add(l->sha, text, (size_t)len, err);
-}
-
-/* Which model it is: by its files' names, sizes and times, since reading gigabytes to the end takes
- * longer than many a prefix; and its tokenizer. */
-static wn_status identify_model(wn_service *s, wn_error *err)
-{
-    uint8_t digest[WN_SHA256_BYTES] = {0}, tokenizer[WN_SHA256_BYTES] = {0};
-    char hex[WN_SHA256_HEX], tokenizer_hex[WN_SHA256_HEX];
-    file_list list = {0};
-    WN_TRY(wn_sha256_open(&list.sha, err));
-    wn_status status = wn_fs_walk(wn_model_path(s->model), add_file, &list, err);
-    wn_sha256_close(list.sha, digest);
-    wn_hex(digest, sizeof digest, hex);
-    if (status == WN_OK && list.n == 0)
-        status = wn_model_fingerprint(s->model, hex, err);
-    WN_TRY(status);
-    wn_tokenizer_fingerprint(wn_model_tokenizer(s->model), tokenizer);
-    wn_hex(tokenizer, sizeof tokenizer, tokenizer_hex);
-    snprintf(s->prefixes.model_key, sizeof s->prefixes.model_key, "%s %s", hex, tokenizer_hex);
-    return WN_OK;
-}
-
-/* The corpus' own part is a secret that only this installation can name, and ends with the corpus:
- * one of the same name, made later, has another. */
-wn_status wn_service_prefix_key(wn_service *s, wn_corpus *corpus, const char *name,
-                                char key[WN_PREFIX_KEY_LEN], wn_error *err)
-{
-    wn_corpus_stats stats = {0};
-    uint8_t mac[WN_SHA256_BYTES];
-    char text[128], hex[WN_SHA256_HEX];
-    WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
-    const int len = snprintf(text, sizeof text, "%.64s %" PRId64, name, stats.created_at);
-    WN_TRY(
-        wn_hmac_sha256(s->prefixes.secret, sizeof s->prefixes.secret, text, (size_t)len, mac, err));
-    wn_hex(mac, sizeof mac, hex);
-    snprintf(key, WN_PREFIX_KEY_LEN, "%s %s %d %d", s->prefixes.model_key, hex, WN_PROMPT_VERSION,
-             WN_CHAT_TEMPLATE_VERSION);
-    return WN_OK;
-}
 
 /* Files are written when nobody waits ---------------------------------------------------------- */
 
@@ -155,7 +73,7 @@ static wn_status open_cache(wn_service *s, wn_prefix_cache_options *o, wn_prefix
     const service_prefixes *p = &s->prefixes;
     o->max_corpus_memory_bytes = (size_t)(p->corpus_share * (double)o->max_memory_bytes);
     o->max_corpus_disk_bytes = (size_t)(p->corpus_share * (double)o->max_disk_bytes);
-    WN_TRY(read_secret(s, err));
+    WN_TRY(wn_service_prefix_secret(s, err));
     memcpy(o->secret, p->secret, sizeof o->secret);
     char *dir = wn_fs_join(s->data_dir, FILES_DIR);
     if (!dir)
@@ -179,7 +97,7 @@ wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, wn_erro
     }
     o->pool = p->pool;
     pthread_mutex_lock(&p->lock);
-    wn_status status = p->cache ? WN_OK : identify_model(s, &own);
+    wn_status status = p->cache ? WN_OK : wn_service_prefix_identify(s, &own);
     if (status == WN_OK && !p->cache)
         status = open_cache(s,
                             &(wn_prefix_cache_options){.pool = p->pool,

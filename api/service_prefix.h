@@ -19,6 +19,8 @@ wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, wn_erro
 /* Writes what is not written yet, closes; the session must be closed already. */
 void wn_service_prefixes_close(wn_service *s);
 
+wn_status wn_service_prefix_secret(wn_service *s, wn_error *err);   /* fills prefixes.secret */
+wn_status wn_service_prefix_identify(wn_service *s, wn_error *err); /* fills model_key */
 #define WN_PREFIX_KEY_LEN 256
 /* All that tells prefixes of this corpus apart and a session does not say of itself. */
 wn_status wn_service_prefix_key(wn_service *s, wn_corpus *corpus, const char *name,

@@ -97,19 +97,21 @@ ask --mode corpus --prefix-memory 0 --prefix-disk 0 "$other"
 [ "$(answer)" = "$warm" ] || fail "after a change: $warm; cold: $(answer)"
 
 # A file that was tampered with, is cut or comes from elsewhere is thrown away, and the answer is the same.
-for harm in flip cut foreign; do
+for harm in flip cut foreign short; do
     [ -n "$(files)" ] || fail "no files before $harm"
     for f in $(files); do
         case $harm in
         flip) python3 -c 'import sys; f = open(sys.argv[1], "r+b"); f.seek(-4000, 2); b = f.read(1); f.seek(-4000, 2)
 f.write(bytes([b[0] ^ 1]))' "$f" ;;
         cut) truncate -s -100 "$f" ;;
+        short) echo x >"$work/data/secret.key" ;;
         foreign) [ "$f" = "$(files | head -1)" ] && head -c 32 /dev/zero >"$work/data/secret.key" ;;
         esac
     done || true
     ask --mode corpus "$other"
     holds 'r["prefix"]["source"] == "none"'
     [ "$(answer)" = "$warm" ] || fail "after $harm: $warm; $(answer)"
+    [ "$(stat -c '%a %s' "$work/data/secret.key")" = "600 32" ] || fail "$(ls -l "$work/data/secret.key")"
 done
 
 # A second process may ask while the first holds the folder: it reads the files.
