@@ -119,7 +119,7 @@ json_t *wn_view_usage(const wn_answer *a)
                      "completion_tokens", (json_int_t)a->completion_tokens, "total_tokens",
                      (json_int_t)(a->prompt_tokens + a->completion_tokens), "prompt_tokens_details",
                      "cached_tokens", (json_int_t)a->cached_tokens, "cache_write_tokens",
-                     (json_int_t)0);
+                     (json_int_t)a->prefix.kept_tokens);
 }
 
 json_t *wn_view_timings(const wn_answer *a, double queue_ms, double retrieval_ms)

@@ -48,6 +48,7 @@ typedef struct wn_answer_prefix {     /* what of a prompt was not read anew, and
     size_t cached_tokens, new_tokens; /* of the prompt */
     wn_prefix_source source;
     size_t dense_bytes, held_bytes; /* of the cached ones: as bf16 without eviction; really */
+    size_t kept_tokens;             /* of the new ones, that the cache has now */
     double load_ms, read_ms;        /* of the sources; the rest of the prompt comes behind */
 } wn_answer_prefix;
 

@@ -115,6 +115,7 @@ static wn_status read_through_cache(reading *g, const wn_prompt_tokens *tokens, 
     g->out->cached_tokens = hit.n_cached;
     g->out->new_tokens = g->n_prompt - hit.n_cached;
     g->out->source = hit.source;
+    g->out->kept_tokens = hit.kept ? hit.n_new : 0;
     g->out->load_ms = hit.load_ms;
     g->out->read_ms = hit.read_ms;
     return WN_OK;

@@ -162,8 +162,10 @@ static void test_same_words(void **state)
     assert_int_equal(cold.prefix.cached_tokens, 0);
     ask(s, cache, first, &(listener){0}, &a);
     assert_int_equal(a.prefix.source, WN_PREFIX_NONE);
+    assert_true(a.prefix.kept_tokens > 500 && a.prefix.kept_tokens < a.prompt_tokens);
     ask(s, cache, other, &(listener){0}, &b); /* the session has it */
     assert_int_equal(b.prefix.source, WN_PREFIX_SESSION);
+    assert_int_equal(b.prefix.kept_tokens, 0);
     assert_string_equal(b.text, cold.text);
     wn_session_truncate(s, 0);
     ask(s, cache, other, &(listener){0}, &c); /* the cache has it */
