@@ -346,6 +346,16 @@ size_t wn_service_count_question(wn_service *s, const wn_corpus *corpus, uint64_
     return n;
 }
 
+bool wn_service_corpus_is_gone(wn_service *s, const wn_corpus *corpus)
+{
+    bool gone = false;
+    pthread_mutex_lock(&s->lock);
+    for (const open_corpus *c = s->corpora; c; c = c->next)
+        gone = gone || (c->corpus == corpus && c->doomed);
+    pthread_mutex_unlock(&s->lock);
+    return gone;
+}
+
 wn_status wn_service_corpus_delete(wn_service *s, const char *name, wn_error *err)
 {
     pthread_mutex_lock(&s->lock);

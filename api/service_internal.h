@@ -69,6 +69,8 @@ struct wn_service {
 wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err);
 /* Questions in mode auto to the corpus as it is, before this one, which is counted. */
 size_t wn_service_count_question(wn_service *s, const wn_corpus *c, uint64_t generation);
+/* It was deleted while this handle was out. */
+bool wn_service_corpus_is_gone(wn_service *s, const wn_corpus *c);
 /* Loads the embedder. Call with embed_lock held. */
 wn_status wn_service_embedder_locked(wn_service *s, wn_embedder **out, wn_error *err);
 

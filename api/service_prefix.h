@@ -38,8 +38,9 @@ wn_status wn_prefix_use_of(wn_service *s, wn_corpus *corpus, const char *name, w
 wn_status wn_prefix_use_peek(const wn_prefix_use *use, wn_session *session,
                              const wn_search_result *hits, const wn_prompt_tokens *prompt,
                              size_t *n_held, wn_error *err);
-/* Where the corpus has changed since that generation, what was read of documents that are gone or
- * others by now is dropped again: their deletion may have come before they were read. */
+/* Where the corpus is gone or has changed since that generation, what was read of documents that
+ * are gone or others by now is dropped again: their deletion may have come before they were read.
+ */
 wn_status wn_prefix_use_settle(wn_service *s, wn_corpus *corpus, const wn_prefix_use *use,
                                const wn_search_result *hits, wn_error *err);
 /* Files are to be written, by a thread of its own: nobody waits. */

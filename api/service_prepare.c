@@ -22,6 +22,8 @@ wn_status wn_prefix_use_settle(wn_service *s, wn_corpus *corpus, const wn_prefix
     wn_corpus_stats stats = {0};
     if (!use->cache)
         return WN_OK;
+    if (wn_service_corpus_is_gone(s, corpus))
+        return wn_service_prefix_drop(s, use->corpus, 0, NULL, err);
     WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
     if (stats.generation == use->generation)
         return WN_OK;
