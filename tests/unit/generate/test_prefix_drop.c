@@ -221,6 +221,40 @@ static void test_no_canary_survives(void **state)
     check_reopened((kind){&h, WN_KV_BF16}, folder, 47);
 }
 
+static wn_status drop_meanwhile(void *ctx, uint64_t done, uint64_t total)
+{
+    (void)total;
+    return done == 64 ? wn_prefix_cache_drop(ctx, "notes", "b", NULL, NULL) : WN_OK;
+}
+
+/* A document that is deleted while a session reads it does not come back with that session. */
+static void test_dropped_while_read(void **state)
+{
+    (void)state;
+    wn_dms_point p = point;
+    const wn_dms_heads h = linear_heads(&p, 0);
+    for (size_t heads = 0; heads < 2; heads++) {
+        const kind k = {heads ? &h : NULL, WN_KV_BF16};
+        int32_t text[N_TEXT];
+        wn_prefix_hit hit;
+        wn_kv_pool *pool = open_pool(k.format, 4 << 20);
+        wn_prefix_cache *c = open_cache(pool, MEMORY, NULL, 0);
+        wn_session *s = open_in(pool, k);
+        fill_text(text, N_TEXT, 51);
+        wn_prefix_request r = request(s, text, docs, N_DOCS, WN_PREFIX_IN_MEMORY);
+        r.progress = drop_meanwhile;
+        r.progress_ctx = c;
+        assert_false(read_prefix(c, &r).kept);
+        check_answer(s, k, text, N_TEXT);
+        WN_ASSERT_OK(wn_prefix_cache_peek(c, &r, &hit, err));
+        assert_int_equal(hit.n_cached, 0);
+        wn_session_close(s);
+        wn_prefix_cache_close(c);
+        assert_int_equal(wn_kv_pool_n_used(pool), 0);
+        wn_kv_pool_close(pool);
+    }
+}
+
 typedef struct others {
     wn_prefix_cache *cache;
     wn_session *session; /* nobody else's */
@@ -310,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_canary_survives),
+        cmocka_unit_test(test_dropped_while_read),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);
