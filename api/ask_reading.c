@@ -83,8 +83,9 @@ static int in_order(const void *a, const void *b)
 /* Hits [0, n) stay, in canonical order; the others go. */
 static void settle(wn_search_result *r, size_t n, wn_ask_reading *out)
 {
-    wn_search_result rest = {.hits = wn_alloc(r->n - n, sizeof *r->hits), .n = r->n - n};
-    if (rest.hits) { /* else they stay, unseen, and cost their memory only */
+    wn_search_result rest = {.n = r->n - n};
+    rest.hits = rest.n > 0 ? wn_alloc(rest.n, sizeof *r->hits) : NULL;
+    if (rest.hits) { /* without memory they stay, unseen, and cost theirs only */
         memcpy(rest.hits, r->hits + n, rest.n * sizeof *rest.hits);
         wn_search_result_free(&rest);
         r->n = n;
