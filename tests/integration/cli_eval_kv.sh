@@ -26,7 +26,7 @@ r = json.load(open(sys.argv[1]))
 keys = lambda k: [x for x in r["rows"] if x["keys"] == k]
 assert eval("(" + sys.argv[2] + ")"), (sys.argv[2], r)' "$work/json" "$expression" || fail "winnow eval kv $*"
 }
-# Points with windows of 128 and 256 are the ones that evict at this length.
+# Points with windows of 192 and 256 are the ones that evict at this length.
 rows '{x["keys"] for x in r["rows"]} == {"heads", "window only", "random", "low key norm", "oracle"}
     and len(keys("heads")) >= 2 and all(x["tokens"] == x["copy_tokens"] == 384 and x["copy_right_dense"] > 0.8
     and 0 < x["kld_mean"] <= x["kld_p99"] <= x["kld_max"] and x["ratio"] > 1 for x in r["rows"])
@@ -39,7 +39,7 @@ rows '{x["keys"] for x in r["rows"]} == {"heads", "window only", "random", "low 
 python3 - "$work/kv.svg" <<'PY' || fail "the plot"
 import sys, xml.etree.ElementTree as t
 tags = [e.tag.rpartition("}")[2] for e in t.parse(sys.argv[1]).iter()]
-assert tags.count("polyline") == 1 and tags.count("circle") == 3 and set(tags) <= {"svg", "rect", "text", "line",
+assert tags.count("polyline") == 1 and tags.count("circle") == 4 and set(tags) <= {"svg", "rect", "text", "line",
     "polyline", "circle", "path"}, tags
 PY
 
@@ -59,13 +59,13 @@ rows 'len(r["rows"]) == 1 and r["rows"][0]["keys"] == "dense" and r["rows"][0]["
     and 0 <= r["rows"][0]["f1"] <= 1 and len({q["id"] for q in r["questions"]}) == 6
     and any(q["answers"][0]["answer"] for q in r["questions"])' \
     --qa "$work/qa" --lengths 512 --questions 6
-rows 'len(r["rows"]) == 5 and all(x["questions"] == 14 and x["prefixes"] >= 2 and x["prefix_tokens"] < 260 for x in r["rows"])
-    and all(len(q["answers"]) == 5 for q in r["questions"]) and abs(r["rows"][0]["contains"] -
+rows 'len(r["rows"]) == 6 and all(x["questions"] == 14 and x["prefixes"] >= 2 and x["prefix_tokens"] < 260 for x in r["rows"])
+    and all(len(q["answers"]) == 6 for q in r["questions"]) and abs(r["rows"][0]["contains"] -
     sum(q["answers"][0]["contains"] for q in r["questions"]) / 14) < 1e-6' \
     --heads "$heads" --qa "$work/qa" --lengths 300 --questions 14
 "$winnow" eval kv --quiet --qa "$work/qa" --lengths 300 --questions 2 | grep -q '^dense .* % .* %$' || fail "qa, text"
 needles=(--text "$work/a.txt" --needles 2 --depths 20,80)
-rows 'len(r["rows"]) == 5 * 2 and [x["depth"] for x in keys("dense")] == [20, 80]
+rows 'len(r["rows"]) == 6 * 2 and [x["depth"] for x in keys("dense")] == [20, 80]
     and all(x["asked"] == 2 and 0 <= x["found"] <= 2 and x["prefixes"] == 2 for x in r["rows"])
     and sum(x["found"] for x in keys("dense")) >= 1 and max(x["ratio"] for x in keys("heads")) > 1.3' \
     --heads "$heads" "${needles[@]}" --lengths 600
