@@ -1,7 +1,6 @@
 /* winnow corpus {list,show,delete} */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/cli.h"
 #include "api/json_view.h"
@@ -27,14 +26,6 @@ static wn_status with_stats(wn_cli *cli, const char *name, wn_corpus_stats *stat
     return status;
 }
 
-static void format_day(int64_t unix_s, char out[24])
-{
-    time_t t = (time_t)unix_s;
-    struct tm local;
-    localtime_r(&t, &local);
-    strftime(out, 24, "%Y-%m-%d %H:%M", &local);
-}
-
 static wn_status list_one(void *ctx, const char *name, wn_error *err)
 {
     (void)err;
@@ -51,7 +42,7 @@ static wn_status list_one(void *ctx, const char *name, wn_error *err)
         return WN_OK;
     }
     char size[24], day[24];
-    format_day(stats.changed_at, day);
+    wn_format_time(stats.changed_at, day);
     if (view->cli->json)
         json_array_append_new(view->rows, wn_json_of_stats(name, &stats));
     else

@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "api/cli.h"
 #include "api/prefix_view.h"
@@ -91,14 +90,6 @@ static wn_status prepare(wn_cli *cli, const char *name, wn_error *err)
 
 /* List and show ------------------------------------------------------------------------------- */
 
-static void format_time(int64_t unix_s, char out[24])
-{
-    time_t t = (time_t)unix_s;
-    struct tm local;
-    localtime_r(&t, &local);
-    strftime(out, 24, "%Y-%m-%d %H:%M", &local);
-}
-
 static wn_status show_node(void *ctx, const wn_prefix_info *i, wn_error *err)
 {
     (void)err;
@@ -108,7 +99,7 @@ static wn_status show_node(void *ctx, const wn_prefix_info *i, wn_error *err)
         json_array_append_new(rows, wn_json_of_prefix_node(i));
         return WN_OK;
     }
-    format_time(i->used_unix_s, day);
+    wn_format_time(i->used_unix_s, day);
     wn_out("%s  %-20s %7zu tokens %5zu texts %10s on disk %10s dense %6" PRIu64 " hits  %s\n",
            i->id, i->corpus, i->n_tokens, i->n_texts, wn_format_bytes(i->disk_bytes, disk),
            wn_format_bytes(i->dense_bytes, dense), i->n_hits, day);
@@ -124,7 +115,7 @@ static wn_status list(wn_cli *cli, wn_error *err)
     for (size_t i = 0; i < n; i++) {
         char disk[24], dense[24], day[24];
         json_array_append_new(json, wn_json_of_prefix_summary(&rows[i]));
-        format_time(rows[i].used_unix_s, day);
+        wn_format_time(rows[i].used_unix_s, day);
         if (!cli->json)
             wn_out("%-20s %4zu prefixes, the longest of %zu tokens %10s on disk (%s dense)  %s\n",
                    rows[i].corpus, rows[i].n_nodes, rows[i].n_tokens,

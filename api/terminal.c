@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -203,5 +204,14 @@ const char *wn_format_seconds(double seconds, char out[24])
         snprintf(out, 24, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
     else
         snprintf(out, 24, "%lu:%02lu", s / 60, s % 60);
+    return out;
+}
+
+const char *wn_format_time(int64_t unix_s, char out[24])
+{
+    time_t t = (time_t)unix_s;
+    struct tm local;
+    localtime_r(&t, &local);
+    strftime(out, 24, "%Y-%m-%d %H:%M", &local);
     return out;
 }

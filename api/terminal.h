@@ -39,5 +39,6 @@ void wn_progress_clear(void);
 /* "1.2 GB"; a static buffer per call site is avoided: out holds 24 bytes. */
 const char *wn_format_bytes(uint64_t bytes, char out[24]);
 const char *wn_format_seconds(double seconds, char out[24]); /* "0:12", "1:02:03" */
+const char *wn_format_time(int64_t unix_s, char out[24]);    /* "2026-11-27 10:51", local */
 
 #endif
