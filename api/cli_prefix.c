@@ -32,7 +32,7 @@ static wn_status on_progress(void *ctx, uint64_t done, uint64_t total)
     return atomic_load(&interrupted) ? WN_CANCELLED : WN_OK;
 }
 
-static json_t *json_of_prepared(const char *name, const wn_prefix_prepared *p, size_t n_written)
+static json_t *json_of_prepared(const char *name, const wn_prefix_prepared *p, uint64_t n_written)
 {
     return json_pack(
         "{s:s, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:I, s:b, s:I}", "corpus", name, "documents",
@@ -63,7 +63,7 @@ wn_status wn_cli_prefix_prepare(wn_cli *cli, const char *name, json_t **json, wn
 {
     wn_service *service = NULL;
     wn_prefix_prepared prepared = {0};
-    size_t n_written = 0;
+    uint64_t n_written = 0;
     struct sigaction action = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &action, NULL);
     WN_TRY(wn_cli_service(cli, &service, err));

@@ -138,8 +138,9 @@ typedef struct wn_prefix_prepared {
 wn_status wn_service_prefix_prepare(wn_service *s, const char *corpus, size_t max_new,
                                     wn_progress_fn progress, void *progress_ctx,
                                     wn_prefix_prepared *out, wn_error *err);
-/* Writes files now (they are written soon anyway) and says what went wrong. Any thread. */
-wn_status wn_service_prefix_save(wn_service *s, size_t *n_written, wn_error *err);
+/* Writes files now (they are written soon anyway) and says what went wrong. *n_written: all files
+ * since the service began. Any thread. */
+wn_status wn_service_prefix_save(wn_service *s, uint64_t *n_written, wn_error *err);
 /* Any thread, whether the model is loaded or not. corpus NULL: all. */
 wn_status wn_service_prefix_visit(wn_service *s, const char *corpus, wn_prefix_visit_fn visit,
                                   void *ctx, wn_error *err);

@@ -16,11 +16,8 @@
 static void save(wn_prefix_cache *cache)
 {
     wn_error err = {0};
-    size_t n = 0;
-    if (wn_prefix_cache_save(cache, &n, &err) != WN_OK)
+    if (wn_prefix_cache_save(cache, &err) != WN_OK)
         wn_log(WN_LOG_WARN, "api", "prefixes are not saved: %s", err.text);
-    else if (n > 0)
-        wn_log(WN_LOG_INFO, "api", "%zu prefixes saved", n);
 }
 
 static void *saver_thread(void *arg)
@@ -205,11 +202,17 @@ wn_status wn_service_prefix_drop(wn_service *s, const char *corpus, int64_t docu
     return status;
 }
 
-wn_status wn_service_prefix_save(wn_service *s, size_t *n_written, wn_error *err)
+wn_status wn_service_prefix_save(wn_service *s, uint64_t *n_written, wn_error *err)
 {
-    *n_written = 0;
     wn_prefix_cache *cache = s->prefixes.cache;
-    return cache && s->prefixes.disk_bytes ? wn_prefix_cache_save(cache, n_written, err) : WN_OK;
+    wn_prefix_stats stats = {0};
+    wn_status status = WN_OK;
+    if (cache && s->prefixes.disk_bytes) {
+        status = wn_prefix_cache_save(cache, err);
+        wn_prefix_cache_stats(cache, &stats);
+    }
+    *n_written = stats.files_written;
+    return status;
 }
 
 void wn_service_prefix_stats(wn_service *s, wn_prefix_stats *out)

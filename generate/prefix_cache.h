@@ -5,7 +5,7 @@
  *                            .ends = ends, .n_ends = n_ends, .keep = WN_PREFIX_ON_DISK};
  *     WN_TRY(wn_prefix_cache_read(c, &r, &hit, err));   // s holds ids[0, ends[n_ends - 1].n) now
  *     WN_TRY(wn_generate(...));                         // reads the question behind it
- *     WN_TRY(wn_prefix_cache_save(c, NULL, err));       // files; when nobody waits
+ *     WN_TRY(wn_prefix_cache_save(c, err));             // files; when nobody waits
  *
  * What is kept is a radix tree over token ids for each (corpus, key, kind of session); its nodes
  * lie where documents end. A node is the content of a session that read those tokens, and nothing
@@ -98,8 +98,8 @@ wn_status wn_prefix_cache_read(wn_prefix_cache *c, const wn_prefix_request *r, w
 /* What read would find; changes nothing. */
 wn_status wn_prefix_cache_peek(wn_prefix_cache *c, const wn_prefix_request *r, wn_prefix_hit *out,
                                wn_error *err);
-/* Writes the files of what was kept for the disk since; *n_written (NULL is fine) nodes. */
-wn_status wn_prefix_cache_save(wn_prefix_cache *c, size_t *n_written, wn_error *err);
+/* When it returns, what was kept for the disk before has its files, whichever thread wrote them. */
+wn_status wn_prefix_cache_save(wn_prefix_cache *c, wn_error *err);
 
 /* Of one corpus (NULL: all), every prefix with that document's text in it (NULL: every prefix), in
  * every tier. Files are gone when it returns, pages at the next tend or read, zeroed; a session's

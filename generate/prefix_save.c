@@ -166,10 +166,9 @@ static wn_status save_node(wn_prefix_cache *c, prefix_node *node, wn_error *err)
     return status;
 }
 
-wn_status wn_prefix_cache_save(wn_prefix_cache *c, size_t *n_written, wn_error *err)
+wn_status wn_prefix_cache_save(wn_prefix_cache *c, wn_error *err)
 {
     wn_status status = WN_OK;
-    size_t n = 0;
     pthread_mutex_lock(&c->lock);
     while (c->saver)
         pthread_cond_wait(&c->saved, &c->lock);
@@ -182,7 +181,6 @@ wn_status wn_prefix_cache_save(wn_prefix_cache *c, size_t *n_written, wn_error *
         if (!node)
             break;
         status = save_node(c, node, &why);
-        n += status == WN_OK;
         if (status == WN_LIMIT) /* the budget: it stays in memory */
             status = WN_OK;
         else if (status != WN_OK)
@@ -191,7 +189,5 @@ wn_status wn_prefix_cache_save(wn_prefix_cache *c, size_t *n_written, wn_error *
     c->saver = false;
     pthread_cond_broadcast(&c->saved);
     pthread_mutex_unlock(&c->lock);
-    if (n_written)
-        *n_written = n;
     return status;
 }

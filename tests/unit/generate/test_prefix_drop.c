@@ -129,7 +129,7 @@ static void close_stage(stage *s)
 
 static void save(stage *s)
 {
-    WN_ASSERT_OK(wn_prefix_cache_save(s->cache, NULL, err));
+    WN_ASSERT_OK(wn_prefix_cache_save(s->cache, err));
 }
 
 /* Both canaries are there, or neither. */
@@ -281,7 +281,7 @@ static void *run_others(void *ctx)
     for (size_t i = 0; !atomic_load(&o->stop); i++) {
         wn_prefix_hit hit;
         const wn_prefix_request r = request(o->session, text, docs, N_DOCS, WN_PREFIX_NOT_KEPT);
-        WN_ASSERT_OK(wn_prefix_cache_save(o->cache, NULL, err));
+        WN_ASSERT_OK(wn_prefix_cache_save(o->cache, err));
         WN_ASSERT_OK(wn_prefix_cache_visit(o->cache, NULL, see, o, err));
         WN_ASSERT_OK(wn_prefix_cache_peek(o->cache, &r, &hit, err));
         assert_true(stats_of(o->cache).memory_bytes <= 100 << 10);
