@@ -19,10 +19,14 @@
 /* A helper is late when the caller waits for it longer than this and than two units take. Far above
  * the jitter of units, far below the milliseconds for which a scheduler takes a processor away. */
 #define PATIENCE_NS 300000
-/* First and longest rest of a late helper. A try costs at most one slice of the scheduler (some
- * milliseconds), so at the longest rest a few percent. */
-#define REST_MIN_NS 4000000
-#define REST_MAX_NS 128000000
+/* Somebody else has the processor of a late helper then, and whoever waits for a helper that is
+ * taken off in the middle of a unit loses a slice (milliseconds). So for a while it works in turns
+ * that are shorter than a slice and sleeps between them, outside of loops, while the other one has
+ * its slice; and it takes no processor of the caller's, who must not wait for either. */
+#define TURN_NS 1500000
+/* How long: twice as long each time that it is late again soon after. */
+#define SHARE_MIN_NS 16000000
+#define SHARE_MAX_NS 512000000
 
 /* The gate: bits of one word, which helpers also sleep on.
  * A loop is a new epoch with the gate open. Whoever adds INSIDE to an open gate may take units; the
@@ -43,6 +47,7 @@ struct wn_thread_pool {
     pthread_t *threads;
     size_t n_threads; /* the caller included */
     size_t n_started; /* helper threads that exist */
+    cpu_set_t allowed;
     atomic_uint stop;
 
     /* The loop: written while nobody is inside. */
@@ -54,15 +59,17 @@ struct wn_thread_pool {
 
     _Alignas(64) atomic_uint gate;
     atomic_uint n_asleep;
-    share *shares; /* [n_threads] */
+    atomic_int caller_cpu; /* -1: not known */
+    share *shares;         /* [n_threads] */
     size_t share_units;
 };
 
 typedef struct helper {
     wn_thread_pool *pool;
     size_t worker;
-    unsigned epoch; /* of the last loop that it took part in or missed */
-    int64_t rest, awake_since;
+    unsigned epoch;                     /* of the last loop that it took part in or missed */
+    int64_t share, share_end, turn_end; /* for how long and until when it shares, and this turn */
+    int avoids;                         /* this processor; -1: none */
 } helper;
 
 static void futex_wait(atomic_uint *word, unsigned value, const struct timespec *timeout)
@@ -90,8 +97,9 @@ static bool spin(atomic_uint *word, unsigned mask, unsigned value, bool equal)
     return false;
 }
 
-/* The worker's own share, then what is left of the others'. Returns how many. */
-static size_t run_units(wn_thread_pool *p, size_t worker)
+/* The worker's own share, then what is left of the others', to the end of its turn. Returns how
+ * many. */
+static size_t run_units(wn_thread_pool *p, size_t worker, int64_t turn_end)
 {
     size_t n = 0;
     for (size_t i = 0; i < p->n_threads; i++) {
@@ -105,6 +113,8 @@ static size_t run_units(wn_thread_pool *p, size_t worker)
                 break;
             p->body(p->ctx, first + unit, worker);
             n++;
+            if (turn_end < INT64_MAX && wn_clock_ns() > turn_end)
+                return n;
         }
     }
     return n;
@@ -149,17 +159,43 @@ static bool leave(const helper *h)
     return late;
 }
 
-/* Late again soon after a rest: the processor is still taken, so rest for longer. */
-static void rest(helper *h)
+static void avoid(helper *h, int cpu)
 {
-    const int64_t awake = wn_clock_ns() - h->awake_since;
-    h->rest *= 2;
-    if (awake > 2 * h->rest || h->rest < REST_MIN_NS)
-        h->rest = REST_MIN_NS;
-    if (h->rest > REST_MAX_NS)
-        h->rest = REST_MAX_NS;
-    futex_wait(&h->pool->stop, 0, &(struct timespec){.tv_nsec = h->rest});
-    h->awake_since = wn_clock_ns();
+    cpu_set_t set = h->pool->allowed;
+    if (cpu == h->avoids || CPU_COUNT(&set) < 2)
+        return;
+    if (cpu >= 0 && cpu < CPU_SETSIZE)
+        CPU_CLR((size_t)cpu, &set);
+    if (sched_setaffinity(0, sizeof set, &set) == 0)
+        h->avoids = cpu;
+}
+
+static void start_sharing(helper *h, int64_t now)
+{
+    if (now > h->share_end) {
+        h->share *= 2;
+        if (now - h->share_end > h->share || h->share < SHARE_MIN_NS)
+            h->share = SHARE_MIN_NS;
+        if (h->share > SHARE_MAX_NS)
+            h->share = SHARE_MAX_NS;
+    }
+    h->share_end = now + h->share;
+    h->turn_end = now; /* its slice may be old */
+}
+
+/* Outside of a loop. Whether it slept: the loop that it left may still be open. */
+static bool rest(helper *h, bool late)
+{
+    if (late)
+        start_sharing(h, wn_clock_ns());
+    if (h->turn_end == INT64_MAX || wn_clock_ns() < h->turn_end)
+        return false;
+    futex_wait(&h->pool->stop, 0, &(struct timespec){.tv_nsec = TURN_NS});
+    const int64_t now = wn_clock_ns();
+    const bool shares = now < h->share_end;
+    h->turn_end = shares ? now + TURN_NS : INT64_MAX;
+    avoid(h, shares ? atomic_load_explicit(&h->pool->caller_cpu, memory_order_relaxed) : -1);
+    return true;
 }
 
 static void *helper_main(void *argument)
@@ -170,22 +206,22 @@ static void *helper_main(void *argument)
         wait_for_loop(&h);
         if (atomic_load(&h.pool->stop))
             return NULL;
-        if (!enter(&h))
-            continue;
-        run_units(h.pool, h.worker);
-        if (leave(&h))
-            rest(&h);
+        do {
+            if (!enter(&h))
+                break;
+            run_units(h.pool, h.worker, h.turn_end);
+        } while (rest(&h, leave(&h)));
     }
 }
 
 /* ---- the caller ---- */
 
-static size_t processors_allowed(void)
+static cpu_set_t processors_allowed(void)
 {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return (size_t)CPU_COUNT(&set);
-    return 1;
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        CPU_ZERO(&set); /* more than it holds */
+    return set;
 }
 
 static bool start_helper(wn_thread_pool *p, size_t worker)
@@ -193,7 +229,7 @@ static bool start_helper(wn_thread_pool *p, size_t worker)
     helper *h = wn_alloc(1, sizeof *h);
     if (!h)
         return false;
-    *h = (helper){.pool = p, .worker = worker};
+    *h = (helper){.pool = p, .worker = worker, .turn_end = INT64_MAX, .avoids = -1};
     if (pthread_create(&p->threads[worker - 1], NULL, helper_main, h) != 0) {
         free(h);
         return false;
@@ -204,15 +240,16 @@ static bool start_helper(wn_thread_pool *p, size_t worker)
 
 wn_status wn_thread_pool_open(wn_thread_pool **out, size_t n_threads, wn_error *err)
 {
+    const cpu_set_t allowed = processors_allowed();
     if (n_threads == 0)
-        n_threads = processors_allowed();
+        n_threads = CPU_COUNT(&allowed) > 0 ? (size_t)CPU_COUNT(&allowed) : 1;
     if (n_threads > WN_THREAD_POOL_MAX)
         return wn_error_set(err, WN_LIMIT, "thread pool: %zu threads, %d is the limit", n_threads,
                             WN_THREAD_POOL_MAX);
     wn_thread_pool *p = wn_alloc_aligned(64, 1, sizeof *p);
     if (!p)
         return wn_error_set(err, WN_NO_MEMORY, "thread pool: out of memory");
-    *p = (wn_thread_pool){.n_threads = n_threads};
+    *p = (wn_thread_pool){.n_threads = n_threads, .allowed = allowed};
     p->threads = wn_alloc(n_threads, sizeof *p->threads);
     p->shares = wn_alloc_aligned(64, n_threads, sizeof *p->shares);
     bool ok = p->threads && p->shares;
@@ -264,8 +301,9 @@ void wn_thread_pool_run(wn_thread_pool *p, size_t n_units, wn_unit_fn body, void
     for (size_t i = 0; i < p->n_threads; i++)
         atomic_store_explicit(&p->shares[i].taken, 0, memory_order_relaxed);
     const int64_t start = wn_clock_ns();
+    atomic_store_explicit(&p->caller_cpu, sched_getcpu(), memory_order_relaxed);
     open_gate(p);
-    const size_t n = run_units(p, 0);
+    const size_t n = run_units(p, 0, INT64_MAX);
     p->closed_at = wn_clock_ns();
     const int64_t two_units = n > 0 ? 2 * (p->closed_at - start) / (int64_t)n : INT64_MAX;
     p->patience = two_units > PATIENCE_NS ? two_units : PATIENCE_NS;

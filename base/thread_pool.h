@@ -7,12 +7,14 @@
  * its caches still hold), then takes what is left of the others'.
  * It waits for helpers that have begun a unit, never for one that has not come yet: a helper whose
  * processor is busy with something else costs nothing. One that lost its processor in the middle of
- * a unit keeps everybody waiting; it then stays away for some milliseconds, longer when it happens
- * again, and tries anew. Between loops helpers spin briefly, then sleep.
+ * a unit keeps everybody waiting; for some time, longer when it happens again, it then works half
+ * of the time, in turns shorter than a scheduler's slice, and on another processor than the
+ * caller's. Between loops helpers spin briefly, then sleep.
  *
  * Which worker runs which unit is not deterministic, so a body's result may depend on `unit` only,
  * never on `worker` (that indexes scratch). A body may run loops of other pools, not of its own.
- * Threads are not bound to processors: the scheduler moves them off one that another process takes.
+ * Otherwise threads are not bound to processors: the scheduler moves them off one that another
+ * process takes.
  * Threads: one caller at a time per pool.
  */
 #ifndef WN_BASE_THREAD_POOL_H
