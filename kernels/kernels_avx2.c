@@ -1,5 +1,6 @@
 /* The table for AVX2 + FMA + F16C; compiled with these flags (kernels.cmake). */
 #include "kernels/simd_attention.h"
+#include "kernels/simd_byte_gemm.h"
 #include "kernels/simd_packed_gemm.h"
 #include "kernels/simd_table.h"
 
@@ -8,4 +9,6 @@ const wn_kernel_table wn_kernels_avx2 = {
     WN_SIMD_PARTS,
     WN_SIMD_ATTENTION,
     .packed_gemm = &simd_packed_gemm,
+    .byte_gemm = &simd_byte_gemm,
+    .byte_bits = WN_BYTE_BITS,
 };

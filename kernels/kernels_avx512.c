@@ -10,4 +10,5 @@ const wn_kernel_table wn_kernels_avx512 = {
     WN_SIMD_ATTENTION,
     .packed_gemm = &simd_packed_gemm,
     .byte_gemm = &simd_byte_gemm,
+    .byte_bits = WN_BYTE_BITS,
 };

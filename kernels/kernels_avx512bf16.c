@@ -12,4 +12,5 @@ const wn_kernel_table wn_kernels_avx512bf16 = {
     .fast_gemm = &simd_gemm_bf16,
     .packed_gemm = &simd_packed_gemm,
     .byte_gemm = &simd_byte_gemm,
+    .byte_bits = WN_BYTE_BITS,
 };

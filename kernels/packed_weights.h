@@ -66,6 +66,12 @@ static inline wn_packed_format wn_packed_format_of(wn_dtype type)
     return (wn_packed_format){0};
 }
 
+/* Of u. */
+static inline size_t wn_packed_bits(wn_packed_format f)
+{
+    return f.group_bytes * 8 / (WN_PANEL_ROWS * WN_GROUP);
+}
+
 #define WN_BLOCK 256 /* columns */
 
 /* Bytes of a block of n_k <= 256 columns. Whole blocks are multiples of 64. */

@@ -1,19 +1,32 @@
 /* Prefill with packed weights and activations of 8 bits: one instruction multiplies and sums four
- * columns a lane, twice the peak of the 16-bit product.
+ * columns a lane (AVX2: two, into 16 bits), twice the peak of the 16-bit product.
  *
  * Activations have one scale per 32 columns, x = scale * q with |q| <= 127; weights are widened
- * once per block of columns into slivers of NR rows of unsigned bytes u = (value - offset) + 128,
- * so that the sum of every group starts at -128 * sum q, whatever the type. y += sum over groups of
- * sx * (d * (u . q - 128 sum q) - min * sum q) Q6_K has scales per 16 columns and stays with 16
- * bits.
+ * once per block of columns into slivers of NR rows of unsigned bytes.
+ *   VNNI  u = (value - offset) + 128, so that the sum of every group starts at -128 * sum q,
+ *         whatever the type:
+ *         y += sum over groups of sx * (d * (u . q - 128 sum q) - min * sum q)
+ *   AVX2  u as packed, of 4 or 5 bits, so that several products of two columns fit 16 bits; what
+ *         is subtracted for the offset joins the minimum:
+ *         y += sum over groups of sx * (d * (u . q) - (min + d offset) * sum q)
+ * Q6_K has scales per 16 columns and stays with 16 bits; so does Q8_0 on AVX2.
  */
 #ifndef WN_KERNELS_SIMD_BYTE_GEMM_H
 #define WN_KERNELS_SIMD_BYTE_GEMM_H
 
 #include "kernels/simd_packed_gemm.h"
-#ifdef __AVX512VNNI__
+#if defined __AVX512VNNI__ || WN_LANES == 8
 
+/* X(type) for the types of this product, and the most bits that their u have. */
+#ifdef __AVX512VNNI__
 #define WN_BYTE_MR 6 /* 12 integer and 12 f32 accumulators of 32 registers */
+#define WN_BYTE_BITS 8
+#define WN_BYTE_TYPES(X) X(Q8_0) X(Q4_0) X(Q4_1) X(Q4_K) X(Q5_K)
+#else
+#define WN_BYTE_MR 4 /* 8 accumulators, 2 columns, 1 broadcast, 1 product of 16 */
+#define WN_BYTE_BITS 5
+#define WN_BYTE_TYPES(X) X(Q4_0) X(Q4_1) X(Q4_K) X(Q5_K)
+#endif
 
 typedef struct byte_sliver {
     uint8_t bytes[WN_GEMM_KC / 4][WN_NR][4]; /* in a quad: columns 0, 1, 2, 3 */
@@ -23,7 +36,7 @@ typedef struct byte_sliver {
 
 typedef struct byte_strip_row {
     int8_t q[WN_GEMM_KC];
-    int32_t start[WN_GEMM_KC / WN_GROUP]; /* -128 * sum of q */
+    int32_t start[WN_GEMM_KC / WN_GROUP]; /* VNNI: -128 * sum of q */
     float scale[WN_GEMM_KC / WN_GROUP];
     float sum[WN_GEMM_KC / WN_GROUP]; /* scale * sum of q */
 } byte_strip_row;
@@ -49,11 +62,23 @@ WN_INLINE void unpack_bytes(const wn_dtype type, const uint8_t *group, const int
             b[j] = vi_or(b[j], vi_shift_left16(FIELD_AT_4(high, at + 1, 0x10), 8));
         }
     }
+#ifdef __AVX512VNNI__
     /* no carry from byte to byte: u - offset + 128 fits */
     const vi shift =
         vi_set1((int)((128u - (unsigned)wn_packed_format_of(type).offset) * 0x01010101u));
     b[0] = vi_add(b[0], shift);
     b[1] = vi_add(b[1], shift);
+#endif
+}
+
+WN_INLINE bool byte_has_min(const wn_dtype type)
+{
+    const wn_packed_format f = wn_packed_format_of(type);
+#ifdef __AVX512VNNI__
+    return f.has_min;
+#else
+    return f.has_min || f.offset;
+#endif
 }
 
 /* LANES rows of a panel into lanes `at` of a sliver. */
@@ -78,6 +103,8 @@ WN_INLINE void widen_byte_rows(const wn_dtype type, const uint8_t *group, const 
         else if (f.has_min)
             vf_store(&s->min[g][at], vf_mul(vi_to_f32(record_group_min(record, lane, g)),
                                             record_min(record, lane)));
+        else if (byte_has_min(type))
+            vf_store(&s->min[g][at], vf_mul(scale, vf_set1((float)f.offset)));
         record += f.scale_step == 32 ? f.record_bytes : 0;
     }
 }
@@ -103,9 +130,6 @@ WN_INLINE void widen_byte_sliver(const wn_matrix *w, const wn_dtype type, size_t
     }
 }
 
-/* X(type) for the types of this product. */
-#define WN_BYTE_TYPES(X) X(Q8_0) X(Q4_0) X(Q4_1) X(Q4_K) X(Q5_K)
-
 static void simd_byte_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
                                  size_t n_k, void *out, float *temp)
 {
@@ -125,21 +149,40 @@ static void simd_byte_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows,
     }
 }
 
+/* 32 columns to bytes; their sum. */
+WN_INLINE int quantize_bytes(const float *x, vf inverse, int8_t *q)
+{
+    vi v[32 / WN_LANES];
+    WN_UNROLL
+    for (size_t i = 0; i < 32 / WN_LANES; i++)
+        v[i] = vi_from_f32(vf_mul(vf_load(x + WN_LANES * i), inverse));
+#if WN_LANES == 16
+    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(v[0]));
+    _mm_storeu_si128((__m128i *)(void *)(q + 16), _mm512_cvtsepi32_epi8(v[1]));
+    return vi_total(vi_add(v[0], v[1]));
+#else /* packs work within halves of 128 bits: dwords 0, 4, 1, 5, ... put them in order */
+    const vi low = _mm256_packs_epi32(v[0], v[1]), high = _mm256_packs_epi32(v[2], v[3]);
+    vi_store(q, _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
+                                            _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+    return vi_total(vi_add(vi_add(v[0], v[1]), vi_add(v[2], v[3])));
+#endif
+}
+
 /* 32 columns. As in simd_quantize.h, a group with a value that is not finite gets scale NaN. */
 WN_INLINE void quantize_byte_group(const float *x, byte_strip_row *out, size_t g)
 {
-    const vf low = vf_load(x), high = vf_load(x + 16);
-    const float top = vf_top(vf_max(vf_abs(low), vf_abs(high)));
-    const float spoiled = vf_sum(vf_mul(vf_add(low, high), vf_zero()));
-    const float usable = top > 0 && spoiled == 0 ? top : 1;
-    const vf inverse = vf_set1(usable < 1e-30f ? 0 : 127 / usable);
-    const vi a = vi_from_f32(vf_mul(low, inverse)), b = vi_from_f32(vf_mul(high, inverse));
-    _mm_storeu_si128((__m128i *)(void *)(out->q + 32 * g), _mm512_cvtsepi32_epi8(a));
-    _mm_storeu_si128((__m128i *)(void *)(out->q + 32 * g + 16), _mm512_cvtsepi32_epi8(b));
-    const int sum = spoiled == 0 ? vi_total(vi_add(a, b)) : 0;
+    vf top = vf_zero(), zero_if_finite = vf_zero();
+    WN_UNROLL
+    for (size_t i = 0; i < 32; i += WN_LANES) {
+        top = vf_max(top, vf_abs(vf_load(x + i)));
+        zero_if_finite = vf_add(zero_if_finite, vf_mul(vf_load(x + i), vf_zero()));
+    }
+    const float most = vf_top(top), spoiled = vf_sum(zero_if_finite);
+    const float usable = most > 0 && spoiled == 0 ? most : 1;
+    const int sum = quantize_bytes(x, vf_set1(usable < 1e-30f ? 0 : 127 / usable), out->q + 32 * g);
     out->scale[g] = usable / 127 + spoiled;
-    out->start[g] = -128 * sum;
-    out->sum[g] = out->scale[g] * (float)sum;
+    out->start[g] = -128 * (spoiled == 0 ? sum : 0);
+    out->sum[g] = out->scale[g] * (float)(spoiled == 0 ? sum : 0);
 }
 
 static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
@@ -155,11 +198,11 @@ static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_st
                 blocks[i].scale[g] = blocks[i].sum[g] = 0;
 }
 
-/* sum[i][v] += one group of all rows. */
-WN_INLINE void multiply_byte_group(const byte_sliver *s, const byte_strip_row *x, size_t g,
-                                   bool has_min, vf (*sum)[2])
+#ifdef __AVX512VNNI__
+WN_INLINE void multiply_bytes(const byte_sliver *s, const byte_strip_row *x, size_t g,
+                              const int bits, vi (*acc)[2])
 {
-    vi acc[WN_BYTE_MR][2];
+    (void)bits;
     WN_UNROLL
     for (int i = 0; i < WN_BYTE_MR; i++)
         acc[i][0] = acc[i][1] = vi_set1(x[i].start[g]);
@@ -172,6 +215,48 @@ WN_INLINE void multiply_byte_group(const byte_sliver *s, const byte_strip_row *x
             acc[i][1] = _mm512_dpbusd_epi32(acc[i][1], w1, q);
         }
     }
+}
+#else
+/* 8 products of two columns with 4 bits, or 4 with 5 bits, fit 16 bits: 8 * 2 * 15 * 127 < 2^15. */
+WN_INLINE void multiply_bytes(const byte_sliver *s, const byte_strip_row *x, size_t g,
+                              const int bits, vi (*acc)[2])
+{
+    const size_t n = bits == 4 ? 8 : 4;
+    const vi ones = vi_set1(0x10001);
+    WN_UNROLL
+    for (int i = 0; i < WN_BYTE_MR; i++)
+        acc[i][0] = acc[i][1] = vi_set1(0);
+    for (size_t p0 = 8 * g; p0 < 8 * g + 8; p0 += n) {
+        vi part[WN_BYTE_MR][2];
+        WN_UNROLL
+        for (int i = 0; i < WN_BYTE_MR; i++)
+            part[i][0] = part[i][1] = vi_set1(0);
+        WN_NO_UNROLL
+        for (size_t p = p0; p < p0 + n; p++) {
+            const vi w0 = vi_load(s->bytes[p][0]), w1 = vi_load(s->bytes[p][WN_LANES]);
+            WN_UNROLL
+            for (int i = 0; i < WN_BYTE_MR; i++) {
+                const vi q = broadcast_quad(x[i].q + 4 * p);
+                part[i][0] = _mm256_add_epi16(part[i][0], _mm256_maddubs_epi16(w0, q));
+                part[i][1] = _mm256_add_epi16(part[i][1], _mm256_maddubs_epi16(w1, q));
+                /* Else gcc multiplies all rows first, for which there are no registers. */
+                __asm__("" : "+x"(part[i][0]), "+x"(part[i][1]));
+            }
+        }
+        WN_UNROLL
+        for (int i = 0; i < WN_BYTE_MR; i++)
+            for (int v = 0; v < 2; v++)
+                acc[i][v] = vi_dot16(acc[i][v], part[i][v], ones);
+    }
+}
+#endif
+
+/* sum[i][v] += one group of all rows. */
+WN_INLINE void multiply_byte_group(const byte_sliver *s, const byte_strip_row *x, size_t g,
+                                   const int bits, bool has_min, vf (*sum)[2])
+{
+    vi acc[WN_BYTE_MR][2];
+    multiply_bytes(s, x, g, bits, acc);
     WN_UNROLL
     for (int v = 0; v < 2; v++) {
         const vf scale = vf_load(&s->scale[g][(size_t)v * WN_LANES]);
@@ -195,17 +280,19 @@ static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void
                                size_t n_rows, size_t n_cols, size_t n_k, bool add,
                                const float *bias, float *y, size_t y_stride)
 {
-    const bool has_min = wn_packed_format_of(w->type).has_min;
     vf sum[WN_BYTE_MR][2];
     WN_UNROLL
     for (int i = 0; i < WN_BYTE_MR; i++)
         sum[i][0] = sum[i][1] = vf_zero();
-    if (has_min)
+    if (!byte_has_min(w->type))
         for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(sliver, strip, g, true, sum);
+            multiply_byte_group(sliver, strip, g, 8, false, sum);
+    else if (w->type == WN_DTYPE_Q5_K)
+        for (size_t g = 0; g < n_k / WN_GROUP; g++)
+            multiply_byte_group(sliver, strip, g, 5, true, sum);
     else
         for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(sliver, strip, g, false, sum);
+            multiply_byte_group(sliver, strip, g, 4, true, sum);
     for (size_t i = 0; i < n_rows; i++)
         store_row(sum[i], n_cols, add, bias, y + i * y_stride);
 }

@@ -20,7 +20,8 @@ static wn_matrix *make_matrix(wn_compute *c, wn_dtype type, size_t n_out, size_t
 
 /* What rounding may do to one product, beside the order of an f32 sum (1e-6 of the sum of
  * magnitudes, far below any wrong index): packed weights meet activations in steps of 1/32767 or
- * 1/2047 of the largest of 256 columns or, many rows, 1/127 of the largest of 32, half a step each;
+ * 1/2047 of the largest of 256 columns or, many rows (AVX2: of 4 or 5 bits), 1/127 of the largest
+ * of 32, half a step each;
  * bf16 operands lose 2^-8 each (many rows of the AMX sets, and of plain types with AVX-512 BF16).
  */
 typedef struct rounding {
@@ -35,7 +36,9 @@ static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype ty
     const char *isa = wn_compute_isa(c);
     const bool amx = !strncmp(isa, "amx", 3), packed = wn_matrix_is_packed(w);
     const bool bf16 = !exact && !decode && (amx || (!packed && !strcmp(isa, "avx512bf16")));
-    if (packed && !bf16 && !decode && !strncmp(isa, "avx512", 6) && type != WN_DTYPE_Q6_K)
+    const bool bytes =
+        !strncmp(isa, "avx512", 6) || (!strcmp(isa, "avx2") && type != WN_DTYPE_Q8_0);
+    if (packed && !bf16 && !decode && bytes && type != WN_DTYPE_Q6_K)
         return (rounding){127, 32, 0};
     if (packed && !bf16)
         return (rounding){wn_dtype_block_elements(type) == 256 ? 2047 : 32767, 256, 0};
