@@ -146,8 +146,8 @@ static void run_gemm(batch *b)
 static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
 {
     const wn_kernel_table *k = c->kernels;
-    const bool bytes = !w->wide_x && k->byte_gemm &&
-                       wn_packed_bits(wn_packed_format_of(w->type)) <= k->byte_bits;
+    const bool bytes =
+        !w->wide_x && k->byte_gemm && wn_packed_bits(wn_packed_format_of(w->type)) <= k->byte_bits;
     if (w->panels)
         return bytes ? k->byte_gemm : k->packed_gemm;
     return !c->exact && !w->wide_x && k->fast_gemm ? k->fast_gemm : k->gemm;
