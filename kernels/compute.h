@@ -123,6 +123,19 @@ typedef struct wn_ffn {
 void wn_ffn_add(wn_compute *c, const wn_ffn *f, const float *x, size_t m, bool decode, float *inner,
                 float *y);
 
+/* The attention part of an encoder's layer: y += concat of heads softmax(q k^T / sqrt(head_dim)) v
+ * Wout^T + out_bias, with [q k v] = x Wqkv^T + qkv_bias, for n sequences that follow one another in
+ * x and y [sum of lens][d] and do not see each other; y may be x. The sum of lens is 1024 at most.
+ * False, and nothing done, where the set, the shapes or a length (over 512) do not allow to do it
+ * in one go: then it takes products and wn_attention. */
+typedef struct wn_self_attention {
+    const wn_matrix *qkv, *out;       /* [3d, d], [d, d] */
+    const float *qkv_bias, *out_bias; /* may be NULL */
+    size_t n_heads;
+} wn_self_attention;
+bool wn_self_attention_add(wn_compute *c, const wn_self_attention *a, const float *x,
+                           const size_t *lens, size_t n, float *y);
+
 /* y[i] = x[i] / sqrt(mean(x[i]^2) + eps) * w; y may be x. */
 void wn_rmsnorm(wn_compute *c, const float *x, const float *w, size_t m, size_t d, float eps,
                 float *y);

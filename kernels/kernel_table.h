@@ -25,7 +25,7 @@ struct wn_matrix {
     size_t n_out, n_in, row_bytes;
     uint8_t *panels; /* NULL when not packed */
     size_t panel_bytes;
-    wn_panel_region *region; /* that panels lie in */
+    wn_panel_region *region; /* that panels or tiles lie in */
     uint8_t *tiles;          /* [n_out / 32][n_in / 32][2] tiles of 1 KB; NULL: none */
     bool wide_x;             /* no 8-bit or bf16 activations in products of many rows */
 };
@@ -88,6 +88,7 @@ typedef enum wn_tile_result {
     WN_TILE_F32,    /* y = or, when add, += sum + bias */
     WN_TILE_SWIGLU, /* packed: silu(sum of w) * sum of w2 */
     WN_TILE_GELU,   /* packed: gelu(sum + bias) */
+    WN_TILE_BF16,   /* packed: sum + bias */
 } wn_tile_result;
 
 typedef struct wn_tile_unit {
@@ -103,10 +104,24 @@ typedef struct wn_tile_unit {
     uint8_t *packed; /* otherwise: strips of n_out columns, at the unit's first row */
 } wn_tile_unit;
 
+/* Attention of one head of a sequence all of whose keys are seen by every query. */
+#define WN_TILE_HEAD_ROWS 512 /* of a sequence at most */
+#define WN_TILE_HEAD_DIM 64   /* at most */
+
+typedef struct wn_tile_heads {
+    const uint8_t *qkv;  /* strips of 3 d columns: q, k, v, each of all heads */
+    size_t row0, n_rows; /* the sequence's */
+    size_t d, head_dim;  /* multiples of 32 */
+    size_t head;
+    float scale;  /* of q . k */
+    uint8_t *out; /* strips of d columns, the same rows: this head's columns are written */
+} wn_tile_heads;
+
 typedef struct wn_tile_kernels {
     /* One strip: x [n_rows <= 32][n_in]. */
     void (*pack_strip)(const float *x, size_t n_rows, size_t n_in, uint8_t *strip);
     void (*multiply)(const wn_tile_unit *unit, void *scratch);
+    void (*attend)(const wn_tile_heads *heads, void *scratch);
     /* 16 rows of plain weights from row0 on, zeros behind the last, columns 32 k ..; 1 KB. temp:
      * 512 floats. */
     void (*pack_tile)(const wn_matrix *w, size_t row0, size_t k, void *tile, float *temp);

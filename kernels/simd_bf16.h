@@ -57,6 +57,20 @@ WN_INLINE void store_turned_16(uint16_t *to, const vf h[1])
     _mm256_storeu_si256((__m256i *)(void *)to,
                         _mm512_castsi512_si256(vi_turn_quads(vf_to_bf16(h[0], h[0]))));
 }
+/* Words of a and b by turns: of the first four words of each eight, and of the others. */
+WN_INLINE vi vi_weave_low16(vi a, vi b)
+{
+    return _mm512_unpacklo_epi16(a, b);
+}
+WN_INLINE vi vi_weave_high16(vi a, vi b)
+{
+    return _mm512_unpackhi_epi16(a, b);
+}
+/* Quads of words of the first and of the second half by turns. */
+WN_INLINE vi vi_weave_quads(vi a)
+{
+    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), a);
+}
 
 #else
 
@@ -104,6 +118,18 @@ WN_INLINE vi vf_as_int(vf a)
 WN_INLINE void store_turned_16(uint16_t *to, const vf h[2])
 {
     vi_store(to, vi_turn_quads(vf_to_bf16(h[0], h[1])));
+}
+WN_INLINE vi vi_weave_low16(vi a, vi b)
+{
+    return _mm256_unpacklo_epi16(a, b);
+}
+WN_INLINE vi vi_weave_high16(vi a, vi b)
+{
+    return _mm256_unpackhi_epi16(a, b);
+}
+WN_INLINE vi vi_weave_quads(vi a)
+{
+    return _mm256_permute4x64_epi64(a, 0xd8);
 }
 
 #endif

@@ -15,6 +15,7 @@
 #ifdef WN_LANES
 
 #include "kernels/simd_gemm.h"
+#include "kernels/simd_self_attention_amx.h"
 
 typedef float amx_sums[4][AMX_ROWS][16]; /* tile 2 i + j: rows 16 i .. of x, rows 16 j .. of w */
 
@@ -78,35 +79,43 @@ WN_INLINE void store_swiglu(const wn_tile_unit *u, const amx_place *b, size_t i,
     }
 }
 
-WN_INLINE void store_gelu(const wn_tile_unit *u, const amx_place *b, size_t i, size_t end)
+/* 32 columns of rows i .. end of a half of the strip. */
+WN_INLINE void store_packed(const wn_tile_unit *u, const amx_place *b, size_t i, size_t end,
+                            const bool gelu)
 {
-    for (; i < end; i++)
-        for (size_t t = 0; t < 2; t++) {
-            const float *sum = (*b->sums)[i / AMX_ROWS * 2 + t][i % AMX_ROWS];
-            const size_t column = b->column + 16 * t;
-            vf h[16 / WN_LANES];
-            for (size_t v = 0; v < 16 / WN_LANES; v++) {
-                h[v] = vf_load(sum + v * WN_LANES);
-                if (u->bias)
-                    h[v] = vf_add(h[v], vf_load(u->bias + column + v * WN_LANES));
-                h[v] = vf_gelu_12(h[v]);
+    static const float none[32];
+    const float *bias = u->bias ? u->bias + b->column : none;
+    const float(*sum)[16] = &(*b->sums)[i / AMX_ROWS * 2][i % AMX_ROWS];
+    uint16_t *to = packed_at(u, b->row, i, u->column + b->column);
+    for (size_t n = end - i; n > 0; n--, sum++, to += 32)
+        for (size_t v = 0; v < 32; v += 2 * WN_LANES) {
+            vf h[2];
+            for (size_t j = 0; j < 2; j++) {
+                const size_t c = v + j * WN_LANES;
+                h[j] = vf_add(vf_load(&sum[c / 16 * AMX_ROWS][c % 16]), vf_load(bias + c));
+                if (gelu)
+                    h[j] = vf_gelu_12(h[j]);
             }
-            store_turned_16(packed_at(u, b->row, i, u->column + column), h);
+            vi_store(to + v, vi_turn_quads(vf_to_bf16(h[0], h[1])));
         }
 }
 
 /* ---- a unit ---- */
 
-/* Bytes of x in L2 that leave room for what else a stage needs; of the next strip, those that a
- * step fetches: the steps of all slivers of a stage fetch all of it. */
+/* Bytes of x in L2 that leave room for what else a stage needs. */
 #define AMX_X_STAYS ((size_t)1200 << 10)
-#define AMX_FETCH_BYTES (2 * sizeof(amx_pairs) / AMX_STAGE_SLIVERS)
+
+/* Memory that is fetched to L2 before it is used, some in every step. */
+typedef struct amx_stream {
+    const uint8_t *at;
+    size_t step_bytes; /* a multiple of 64; 0: nothing */
+} amx_stream;
 
 typedef struct amx_run {
     const wn_tile_unit *u;
     amx_scratch *scratch;
     size_t n_strips, n_tiles; /* of x; tiles of columns */
-    bool fetch;               /* strips before they are used */
+    size_t x_step, w_step;    /* bytes of x and, in place, of w that a step fetches */
     amx_stage now, next;
     size_t turn;                  /* weights[turn] are of now, [turn ^ 1] of next */
     size_t n_packed, pace, paced; /* tiles of next; steps from one to the next, since the last */
@@ -123,8 +132,17 @@ WN_INLINE void finish_rows(amx_run *r)
         store_f32(r->u, &r->ready, i, end);
     else if (r->u->result == WN_TILE_SWIGLU)
         store_swiglu(r->u, &r->ready, i, end);
+    else if (r->u->result == WN_TILE_GELU)
+        store_packed(r->u, &r->ready, i, end, true);
     else
-        store_gelu(r->u, &r->ready, i, end);
+        store_packed(r->u, &r->ready, i, end, false);
+}
+
+WN_INLINE void fetch_some(amx_stream *s)
+{
+    for (size_t i = 0; i < s->step_bytes; i += 64)
+        __builtin_prefetch(s->at + i, 0, 2);
+    s->at += s->step_bytes;
 }
 
 /* A piece of the vectors' work. */
@@ -140,9 +158,10 @@ WN_INLINE void side_work(amx_run *r)
 }
 
 /* Sums of a strip and a sliver over the stage's columns; rows 16-31 only when there are `two`. */
-WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, const uint8_t *ahead,
+WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, amx_stream ahead[2],
                          const bool two, const amx_sums *in, amx_sums *out)
 {
+    const amx_pairs *end = x + 2 * r->now.n_k;
     if (r->now.k == 0) {
         amx_zero(0);
         amx_zero(1);
@@ -154,21 +173,20 @@ WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, con
         amx_load(2, (*in)[2], AMX_ROW_BYTES);
         amx_load(3, (*in)[3], AMX_ROW_BYTES);
     }
-    for (size_t k = 0; k < 2 * r->now.n_k; k += 2) {
-        amx_load(4, x[k], AMX_ROW_BYTES);
-        amx_load_once(6, w[k], AMX_ROW_BYTES);
+    for (; x < end; x += 2, w += 2) {
+        amx_load(4, x[0], AMX_ROW_BYTES);
+        amx_load_once(6, w[0], AMX_ROW_BYTES);
         if (two)
-            amx_load(5, x[k + 1], AMX_ROW_BYTES);
-        amx_load_once(7, w[k + 1], AMX_ROW_BYTES);
+            amx_load(5, x[1], AMX_ROW_BYTES);
+        amx_load_once(7, w[1], AMX_ROW_BYTES);
         amx_dot_bf16(0, 4, 6);
         amx_dot_bf16(1, 4, 7);
         if (two) {
             amx_dot_bf16(2, 5, 6);
             amx_dot_bf16(3, 5, 7);
         }
-        if (r->fetch)
-            for (size_t i = 0; i < AMX_FETCH_BYTES; i += 64)
-                __builtin_prefetch(ahead + k / 2 * AMX_FETCH_BYTES + i, 0, 2);
+        fetch_some(&ahead[0]);
+        fetch_some(&ahead[1]);
         side_work(r);
     }
     amx_store(0, (*out)[0], AMX_ROW_BYTES);
@@ -182,9 +200,13 @@ WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two)
     const amx_pairs *strips = (const amx_pairs *)(const void *)r->u->x;
     const amx_pairs *x = strips + 2 * (strip * r->n_tiles + r->now.k);
     const amx_pairs *next = strip + 1 < r->n_strips ? x + 2 * r->n_tiles : strips + 2 * r->next.k;
-    const uint8_t *ahead = (const uint8_t *)next + s * r->now.n_k * AMX_FETCH_BYTES;
     const amx_pairs *w = amx_in_place(r->u) ? amx_tiles_at(r->u, &r->now, s)
                                             : r->scratch->weights[r->turn] + 2 * s * r->now.n_k;
+    amx_stream ahead[2] = {{(const uint8_t *)next + s * r->now.n_k * r->x_step, r->x_step}};
+    if (s < r->next.n_slivers && strip * r->w_step < 2 * sizeof(amx_pairs))
+        ahead[1] = (amx_stream){(const uint8_t *)amx_tiles_at(r->u, &r->next, s) +
+                                    strip * r->next.n_k * r->w_step,
+                                r->w_step};
     amx_sums *sums = &r->scratch->sums[s * r->n_strips + strip];
     amx_sums *finished = &r->scratch->finished[r->ready_turn];
     const bool last = r->now.k + r->now.n_k == r->n_tiles;
@@ -204,6 +226,8 @@ static void run_stage(amx_run *r)
     const size_t steps = r->n_strips * r->now.n_slivers * r->now.n_k;
     r->n_packed = r->paced = 0;
     r->pace = r->next.n_weights ? steps / r->next.n_weights : 0;
+    if (amx_in_place(r->u))
+        r->n_packed = r->next.n_weights;
     for (size_t strip = 0; strip < r->n_strips; strip++)
         for (size_t s = 0; s < r->now.n_slivers; s++)
             if (r->u->n_rows - strip * WN_TILE_STRIP > AMX_ROWS)
@@ -221,11 +245,14 @@ static void amx_multiply(const wn_tile_unit *u, void *scratch)
                  .scratch = scratch,
                  .n_strips = (u->n_rows + WN_TILE_STRIP - 1) / WN_TILE_STRIP,
                  .n_tiles = (u->w->n_in + 31) / 32,
-                 .fetch = u->n_rows * u->w->n_in * sizeof(uint16_t) > AMX_X_STAYS,
                  .now = amx_first_stage(u),
                  .ready_row = WN_TILE_STRIP};
+    if (u->n_rows * u->w->n_in * sizeof(uint16_t) > AMX_X_STAYS)
+        r.x_step = 2 * sizeof(amx_pairs) / AMX_STAGE_SLIVERS;
+    if (amx_in_place(u))
+        r.w_step = (2 * sizeof(amx_pairs) / 64 + r.n_strips - 1) / r.n_strips * 64;
     amx_begin();
-    for (size_t i = 0; i < r.now.n_weights; i++)
+    for (size_t i = 0; i < r.now.n_weights && !amx_in_place(u); i++)
         amx_pack_weights(u, &r.now, i, r.scratch->weights[0], r.scratch->temp);
     for (; r.now.n_weights > 0; r.now = r.next, r.turn ^= 1) {
         r.next = amx_next_stage(u, &r.now);
@@ -244,8 +271,10 @@ static void amx_pack_tile(const wn_matrix *w, size_t row0, size_t k, void *tile,
 static const wn_tile_kernels amx_tiles_kernels = {
     .pack_strip = amx_pack_strip,
     .multiply = amx_multiply,
+    .attend = amx_self_attention,
     .pack_tile = amx_pack_tile,
-    .scratch_bytes = sizeof(amx_scratch),
+    .scratch_bytes =
+        sizeof(amx_scratch) > sizeof(self_scratch) ? sizeof(amx_scratch) : sizeof(self_scratch),
 };
 
 #endif

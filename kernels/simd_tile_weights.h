@@ -211,19 +211,12 @@ WN_INLINE const amx_pairs *amx_tiles_at(const wn_tile_unit *u, const amx_stage *
     return (const amx_pairs *)(const void *)u->w->tiles + 2 * (row / 32 * n_tiles + s->k);
 }
 
-/* Tile i of a stage's weights, in the order of the panels' streams; in place it is fetched. */
+/* Tile i of a stage's weights, in the order of the panels' streams. */
 static void amx_pack_weights(const wn_tile_unit *u, const amx_stage *s, size_t i, amx_pairs *tiles,
                              float *temp)
 {
     const size_t half = i / s->n_k, k = i % s->n_k, sliver = half / 2;
     const size_t row = u->column + s->column + amx_sliver_columns(u) * sliver;
-    if (amx_in_place(u)) {
-        const uint8_t *from =
-            (const uint8_t *)(amx_tiles_at(u, s, i / (2 * s->n_k)) + i % (2 * s->n_k));
-        for (size_t at = 0; at < sizeof(amx_pairs); at += 64)
-            __builtin_prefetch(from + at, 0, 2);
-        return;
-    }
     amx_pairs *tile = tiles + 2 * (sliver * s->n_k + k) + half % 2;
     if (u->result == WN_TILE_SWIGLU)
         pack_tile(half % 2 ? u->w2 : u->w, row, s->k + k, tile, temp);

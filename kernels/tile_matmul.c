@@ -1,6 +1,9 @@
 /* The split of products on tiles into units: rows by threads, so that a thread finds its rows of x
  * and y in its own caches from one product to the next (thread_pool.h), and columns within them.
  * See kernel_table.h for the parts. */
+#include <assert.h>
+#include <math.h>
+
 #include "kernels/compute_internal.h"
 
 /* Each part dequantises all weights. Of large matrices that costs more than what other caches hold,
@@ -183,4 +186,68 @@ void wn_tile_ffn(wn_compute *c, const wn_ffn *f, const float *x, size_t m, float
         r.w2 = NULL;
         multiply(&r, &second, 1, c->inner_strips);
     }
+}
+
+typedef struct heads_run {
+    const wn_compute *c;
+    const size_t *lens;
+    size_t n_heads;
+    wn_tile_heads all; /* of the first sequence and head */
+} heads_run;
+
+static void attend_item(void *ctx, size_t unit, size_t worker)
+{
+    const heads_run *r = ctx;
+    wn_tile_heads h = r->all;
+    const size_t sequence = unit / r->n_heads;
+    for (size_t s = 0; s < sequence; s++)
+        h.row0 += r->lens[s];
+    h.n_rows = r->lens[sequence];
+    h.head = unit % r->n_heads;
+    r->c->kernels->tiles->attend(&h, wn_compute_scratch(r->c, worker));
+}
+
+static bool tiles_serve_heads(const wn_compute *c, const wn_self_attention *a, const size_t *lens,
+                              size_t n)
+{
+    const size_t d = a->out->n_in, dim = d / a->n_heads;
+    if (!wn_tiles_serve(c, a->qkv) || !wn_tiles_serve(c, a->out) || 3 * d > WN_PACKED_MAX_COLS ||
+        dim % 32 != 0 || dim > WN_TILE_HEAD_DIM)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (lens[i] > WN_TILE_HEAD_ROWS)
+            return false;
+    return true;
+}
+
+bool wn_self_attention_add(wn_compute *c, const wn_self_attention *a, const float *x,
+                           const size_t *lens, size_t n, float *y)
+{
+    size_t m = 0;
+    if (!tiles_serve_heads(c, a, lens, n))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        m += lens[i];
+    assert(m <= WN_TILE_MAX_ROWS);
+    tile_run r = {.c = c, .t = c->kernels->tiles};
+    const size_t d = a->out->n_in;
+    heads_run heads = {.c = c, .lens = lens, .n_heads = a->n_heads};
+    heads.all = (wn_tile_heads){.qkv = c->inner_strips,
+                                .d = d,
+                                .head_dim = d / a->n_heads,
+                                .scale = 1.0f / sqrtf((float)(d / a->n_heads)),
+                                .out = c->strips};
+    const wn_product in = {.w = a->qkv, .bias = a->qkv_bias};
+    const wn_product out = {.w = a->out, .bias = a->out_bias, .y = y, .add = true};
+    if (!next_rows(&r, a->qkv, m))
+        return true;
+    pack(&r, x, NULL, d);
+    r.result = WN_TILE_BF16;
+    r.output = c->inner_strips;
+    multiply(&r, &in, 1, c->strips);
+    wn_compute_run(c, n * a->n_heads, attend_item, &heads);
+    r.result = WN_TILE_F32;
+    r.output = NULL;
+    multiply(&r, &out, 1, c->strips);
+    return true;
 }

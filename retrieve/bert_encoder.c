@@ -212,11 +212,18 @@ static void run_layer(const wn_bert_encoder *e, const lane *l, const wn_bert_lay
 {
     size_t d = e->config.d_model;
     float eps = e->config.norm_eps;
-    const wn_product attn_out = {
-        .w = y->attn_out, .bias = y->attn_out_bias, .y = l->x, .add = true};
-    wn_matmul(l->c, y->qkv, l->x, rows, y->qkv_bias, l->qkv);
-    attend(e, l, lens, n);
-    wn_matmul_many(l->c, &attn_out, 1, l->mixed, rows);
+    const wn_self_attention self = {.qkv = y->qkv,
+                                    .out = y->attn_out,
+                                    .qkv_bias = y->qkv_bias,
+                                    .out_bias = y->attn_out_bias,
+                                    .n_heads = e->config.n_heads};
+    if (!wn_self_attention_add(l->c, &self, l->x, lens, n, l->x)) {
+        const wn_product attn_out = {
+            .w = y->attn_out, .bias = y->attn_out_bias, .y = l->x, .add = true};
+        wn_matmul(l->c, y->qkv, l->x, rows, y->qkv_bias, l->qkv);
+        attend(e, l, lens, n);
+        wn_matmul_many(l->c, &attn_out, 1, l->mixed, rows);
+    }
     wn_layernorm(l->c, l->x, y->attn_norm_w, y->attn_norm_b, rows, d, eps, l->x);
     const wn_ffn ffn = {
         .up = y->up, .down = y->down, .up_bias = y->up_bias, .down_bias = y->down_bias};
