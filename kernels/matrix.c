@@ -107,11 +107,11 @@ wn_status wn_matrix_pack_tiles(wn_matrix *w, wn_compute *c, wn_error *err)
     if (w->panels || w->tiles || !wn_tiles_serve(c, w))
         return WN_OK;
     const size_t n = wn_size_div_up(w->n_out, 32);
-    uint8_t *tiles = wn_alloc_aligned(64, n * wn_size_div_up(w->n_in, 32), 2048);
-    if (!tiles)
+    w->tiles = wn_panel_region_carve(&c->region, n * wn_size_div_up(w->n_in, 32) * 2048);
+    if (!w->tiles)
         return wn_error_set(err, WN_NO_MEMORY, "no memory for a matrix's tiles");
+    w->region = c->region;
     tiles_run r = {c, w};
-    w->tiles = tiles;
     wn_compute_run(c, n, tiles_unit, &r);
     return WN_OK;
 }
@@ -121,7 +121,6 @@ void wn_matrix_free(wn_matrix *w)
     if (!w)
         return;
     wn_panel_region_release(w->region);
-    free(w->tiles);
     free(w);
 }
 

@@ -9,23 +9,35 @@
 
 #include "kernels/compute.h"
 
-/* Sum of x, and of (x - mean)^2, over d elements. Lanes are summed apart, then together. */
+/* Sum of x, and of (x - mean)^2, over d elements. Lanes are summed apart, then together; in `four`
+ * chains, none of which waits for the others. */
 static float row_sum(const float *x, size_t d)
 {
-    vf sum = vf_zero();
+    vf sum = vf_zero(), sums[4] = {sum, sum, sum, sum};
     size_t i = 0;
+    for (; i + 4 * WN_LANES <= d; i += 4 * WN_LANES)
+        WN_UNROLL
+    for (size_t j = 0; j < 4; j++)
+        sums[j] = vf_add(sums[j], vf_load(x + i + j * WN_LANES));
     for (; i + WN_LANES <= d; i += WN_LANES)
         sum = vf_add(sum, vf_load(x + i));
     if (i < d)
         sum = vf_add(sum, vf_load_n(x + i, d - i));
-    return vf_sum(sum);
+    return vf_sum(vf_add(sum, vf_add(vf_add(sums[0], sums[1]), vf_add(sums[2], sums[3]))));
 }
 
-static float row_sum_squares(const float *x, size_t d, float mean)
+WN_INLINE float row_sum_squares(const float *x, size_t d, float mean, const bool four)
 {
     const vf middle = vf_set1(mean);
-    vf sum = vf_zero();
+    vf sum = vf_zero(), sums[4] = {sum, sum, sum, sum};
     size_t i = 0;
+    for (; four && i + 4 * WN_LANES <= d; i += 4 * WN_LANES)
+        WN_UNROLL
+    for (size_t j = 0; j < 4; j++) {
+        const vf v = vf_sub(vf_load(x + i + j * WN_LANES), middle);
+        sums[j] = vf_fma(v, v, sums[j]);
+    }
+    sum = vf_add(vf_add(sums[0], sums[1]), vf_add(sums[2], sums[3]));
     for (; i + WN_LANES <= d; i += WN_LANES) {
         const vf v = vf_sub(vf_load(x + i), middle);
         sum = vf_fma(v, v, sum);
@@ -39,7 +51,7 @@ static float row_sum_squares(const float *x, size_t d, float mean)
 static void simd_rmsnorm(const float *x, const float *w, size_t m, size_t d, float eps, float *y)
 {
     for (size_t r = 0; r < m; r++, x += d, y += d) {
-        const float scale = 1.0f / sqrtf(row_sum_squares(x, d, 0) / (float)d + eps);
+        const float scale = 1.0f / sqrtf(row_sum_squares(x, d, 0, false) / (float)d + eps);
         const vf s = vf_set1(scale);
         size_t i = 0;
         for (; i + WN_LANES <= d; i += WN_LANES)
@@ -54,7 +66,7 @@ static void simd_layernorm(const float *x, const float *w, const float *b, size_
 {
     for (size_t r = 0; r < m; r++, x += d, y += d) {
         const float mean = row_sum(x, d) / (float)d;
-        const float scale = 1.0f / sqrtf(row_sum_squares(x, d, mean) / (float)d + eps);
+        const float scale = 1.0f / sqrtf(row_sum_squares(x, d, mean, true) / (float)d + eps);
         const vf s = vf_set1(scale), middle = vf_set1(mean);
         size_t i = 0;
         for (; i + WN_LANES <= d; i += WN_LANES) {
