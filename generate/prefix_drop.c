@@ -60,16 +60,23 @@ static size_t drop_below(wn_prefix_cache *c, prefix_node *top, const char *docum
     return n;
 }
 
+/* With the lock: until no file is being written. One at most: no more are begun. */
+static void wait_for_file(wn_prefix_cache *c)
+{
+    c->n_waiting++;
+    while (c->saving)
+        pthread_cond_wait(&c->saved, &c->lock);
+    c->n_waiting--;
+    pthread_cond_broadcast(&c->saved);
+}
+
 wn_status wn_prefix_cache_drop(wn_prefix_cache *c, const char *corpus, const char *document,
                                size_t *n_dropped, wn_error *err)
 {
     size_t n = 0;
     (void)err;
     pthread_mutex_lock(&c->lock);
-    c->n_waiting++;
-    while (c->saving) /* one file at most: no more are begun */
-        pthread_cond_wait(&c->saved, &c->lock);
-    c->n_waiting--;
+    wait_for_file(c);
     for (prefix_scope *s = c->scopes; s; s = s->next) {
         if (corpus && strcmp(s->corpus, corpus) != 0)
             continue;
@@ -77,7 +84,6 @@ wn_status wn_prefix_cache_drop(wn_prefix_cache *c, const char *corpus, const cha
         n += drop_below(c, &s->root, document);
     }
     c->stats.dropped += n;
-    pthread_cond_broadcast(&c->saved);
     pthread_mutex_unlock(&c->lock);
     if (n_dropped)
         *n_dropped = n;
@@ -128,14 +134,14 @@ static void free_empty_scopes(wn_prefix_cache *c)
 void wn_prefix_cache_tend(wn_prefix_cache *c)
 {
     pthread_mutex_lock(&c->lock);
-    if (!c->saving) { /* which needs some of them */
-        if (c->any_cut)
-            cut_heirs(c);
-        if (c->dead) {
-            free_dead(c);
-            free_empty_scopes(c);
-            wn_kv_pool_wipe(c->o.pool);
-        }
+    if (c->any_cut || c->dead)
+        wait_for_file(c); /* whose pages may be among them; nobody may come back for them later */
+    if (c->any_cut)
+        cut_heirs(c);
+    if (c->dead) {
+        free_dead(c);
+        free_empty_scopes(c);
+        wn_kv_pool_wipe(c->o.pool);
     }
     pthread_mutex_unlock(&c->lock);
 }

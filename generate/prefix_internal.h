@@ -69,7 +69,7 @@ struct wn_prefix_cache {
     pthread_mutex_t lock;
     pthread_cond_t saved; /* any of these has changed: */
     bool saver, saving;   /* a save runs; it writes a file, without the lock */
-    size_t n_waiting;     /* drops, which go before its next file */
+    size_t n_waiting;     /* drops and tends, which go before its next file */
     prefix_scope *scopes;
     prefix_node *dead; /* by next; their pages are still held */
     bool any_cut;

@@ -255,11 +255,66 @@ static void test_dropped_while_read(void **state)
     }
 }
 
+static void *save_all(void *cache)
+{
+    WN_ASSERT_OK(wn_prefix_cache_save(cache, err));
+    return NULL;
+}
+
+/* Until a file is being written, or no more are. */
+static void wait_for_a_file(wn_prefix_cache *c, size_t n_files)
+{
+    bool found = false;
+    for (int i = 0; i < 20000 && !found; i++) {
+        pthread_mutex_lock(&c->lock);
+        found = c->saving || c->stats.files_written == n_files;
+        pthread_mutex_unlock(&c->lock);
+        usleep(found ? 0 : 100);
+    }
+    assert_true(found);
+}
+
+/* Tend gives the pages back though another corpus' files are being written. */
+static void test_tended_while_saved(void **state)
+{
+    char folder[300];
+    size_t n_beside = 0;
+    (void)state;
+    snprintf(folder, sizeof folder, "%s/tended", dir);
+    for (uint32_t turn = 0; turn < 8; turn++) {
+        stage s = open_stage((kind){NULL, WN_KV_BF16}, folder);
+        pthread_t saver;
+        static const char *const corpora[] = {"other", "notes"};
+        for (size_t i = 0; i < 2; i++) {
+            int32_t text[N_TEXT];
+            fill_text(text, N_TEXT, turn * 2 + (uint32_t)i);
+            wn_prefix_request r = request(s.session, text, docs, N_DOCS, WN_PREFIX_ON_DISK);
+            r.corpus = corpora[i];
+            read_prefix(s.cache, &r);
+        }
+        wn_session_truncate(s.session, 0);
+        assert_int_equal(pthread_create(&saver, NULL, save_all, s.cache), 0);
+        wait_for_a_file(s.cache, 2 * N_DOCS);
+        WN_ASSERT_OK(wn_prefix_cache_drop(s.cache, "notes", NULL, NULL, err));
+        wait_for_a_file(s.cache, N_DOCS);
+        wn_prefix_cache_tend(s.cache);
+        pthread_mutex_lock(&s.cache->lock);
+        assert_null(s.cache->dead);
+        assert_int_equal(prefix_memory_bytes(s.cache, "notes"), 0);
+        n_beside += s.cache->saver;
+        pthread_mutex_unlock(&s.cache->lock);
+        assert_int_equal(pthread_join(saver, NULL), 0);
+        close_stage(&s);
+    }
+    print_message("%zu of 8 times beside a save\n", n_beside);
+}
+
 typedef struct others {
     wn_prefix_cache *cache;
     wn_session *session; /* nobody else's */
     atomic_bool stop;
-    size_t n_turns, n_seen;
+    atomic_size_t n_turns;
+    size_t n_seen;
 } others;
 
 static wn_status see(void *ctx, const wn_prefix_info *info, wn_error *err)
@@ -289,9 +344,16 @@ static void *run_others(void *ctx)
             WN_ASSERT_OK(wn_prefix_cache_drop(o->cache, "notes", names[i / 4 % 4], NULL, err));
         if (i % 32 == 31)
             WN_ASSERT_OK(wn_prefix_cache_drop(o->cache, NULL, NULL, NULL, err));
-        o->n_turns++;
+        atomic_fetch_add(&o->n_turns, 1);
     }
     return NULL;
+}
+
+static void wait_for_a_turn(others *o)
+{
+    for (int i = 0; i < 20000 && atomic_load(&o->n_turns) == 0; i++)
+        usleep(1000);
+    assert_true(atomic_load(&o->n_turns) > 0);
 }
 
 /* One that saves and one that drops, both beside the one that reads. */
@@ -304,6 +366,8 @@ static void check_threads(kind k, const char *folder)
     pthread_t threads[2];
     for (size_t i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, run_others, &o[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        wait_for_a_turn(&o[i]);
     for (uint32_t turn = 0; turn < (WN_TEST_SANITIZED ? 60 : 300); turn++) {
         int32_t text[N_TEXT];
         fill_text(text, N_TEXT, turn * 7 % 5);
@@ -316,7 +380,6 @@ static void check_threads(kind k, const char *folder)
     for (size_t i = 0; i < 2; i++) {
         atomic_store(&o[i].stop, true);
         assert_int_equal(pthread_join(threads[i], NULL), 0);
-        assert_true(o[i].n_turns > 0);
     }
     WN_ASSERT_OK(wn_prefix_cache_drop(c, NULL, NULL, NULL, err));
     wn_prefix_cache_tend(c);
@@ -345,6 +408,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_canary_survives),
         cmocka_unit_test(test_dropped_while_read),
+        cmocka_unit_test(test_tended_while_saved),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);
