@@ -57,10 +57,11 @@ static json_t *view_prefix(wn_http_call *call, wn_error *err)
     size_t n = 0;
     wn_prefix_job_view job = {0};
     json_t *nodes = json_array(), *o = NULL;
+    /* The job first: one that is done has its nodes among those that are looked at then. */
+    const bool has_job = wn_prefix_jobs_find(call->context->prefix_jobs, name, &job);
     if (wn_prefix_summaries(s, name, &rows, &n, err) == WN_OK &&
         wn_service_prefix_visit(s, name, add_node, nodes, err) == WN_OK) {
         o = wn_json_of_prefix_summary(n ? rows : &none);
-        const bool has_job = wn_prefix_jobs_find(call->context->prefix_jobs, name, &job);
         json_object_set_new(o, "object", json_string("prefix"));
         json_object_set_new(o, "corpus", json_string(name));
         json_object_set(o, "nodes", nodes);

@@ -61,10 +61,16 @@ static void pause_ms(int ms)
               NULL);
 }
 
+static void wait_while(const atomic_bool *held)
+{
+    for (int i = 0; i < 20000 && atomic_load(held); i++)
+        pause_ms(1);
+}
+
 wn_status wn_service_load(wn_service *s, wn_error *err)
 {
     (void)s;
-    pause_ms(atomic_load(&wn_fake.load_ms));
+    wait_while(&wn_fake.hold_load);
     return atomic_load(&wn_fake.load_fails) ? wn_error_set(err, WN_FORMAT, "no such model") : WN_OK;
 }
 
@@ -173,11 +179,16 @@ static wn_status prefill(const wn_answer_events *e, wn_answer *a)
     return WN_OK;
 }
 
+static int n_words(void)
+{
+    const int n = atomic_load(&wn_fake.n_words);
+    return n ? n : WN_FAKE_WORDS;
+}
+
 static wn_status write_words(const wn_answer_events *e, wn_strbuf *text)
 {
-    int n = atomic_load(&wn_fake.n_words);
     const char *at = sentence;
-    for (int i = 0; i < (n ? n : WN_FAKE_WORDS); i++) {
+    for (int i = 0; i < n_words(); i++) {
         size_t len = strcspn(at, " ");
         len += at[len] == ' ';
         step();
@@ -351,6 +362,7 @@ wn_status wn_service_prefix_prepare(wn_service *s, const char *corpus, size_t ma
     if (strcmp(corpus, "empty") == 0)
         return wn_error_set(err, WN_NOT_FOUND, "corpus \"empty\" has no text yet");
     step();
+    wait_while(&wn_fake.hold_prepare);
     WN_TRY(progress(progress_ctx, n, n));
     *out = (wn_prefix_prepared){.n_documents = 1,
                                 .n_all_tokens = all,
@@ -384,6 +396,10 @@ wn_status wn_service_prefix_visit(wn_service *s, const char *corpus, wn_prefix_v
                                             .used_unix_s = 6};
     if (corpus && strcmp(corpus, "notes") != 0)
         return WN_OK;
+    if (atomic_exchange(&wn_fake.visit_lets_go, false)) {
+        atomic_store(&wn_fake.hold_prepare, false);
+        pause_ms(300);
+    }
     WN_TRY(visit(ctx, &short_one, err));
     return visit(ctx, &long_one, err);
 }

@@ -2,7 +2,7 @@
  * models are not. Linked before wn_api, it takes the place of service*.c.
  *
  * What it "generates": n_prefill calls of on_prefill and the words of a fixed sentence, a pause of
- * step_ms before each step. */
+ * step_ms before each step. What is held waits, for at most 20 s, until it is let go. */
 #ifndef WN_TEST_FAKE_SERVICE_H
 #define WN_TEST_FAKE_SERVICE_H
 
@@ -13,8 +13,8 @@
 typedef struct wn_fake_controls {
     atomic_int step_ms;
     atomic_int n_prefill;
-    atomic_int n_words; /* of the answer; 0 = the sentence once */
-    atomic_int load_ms; /* how long wn_service_load takes */
+    atomic_int n_words; /* of the answer, looked at after each; 0 = the sentence once */
+    atomic_bool hold_load, hold_prepare;
     atomic_bool load_fails;
     atomic_int steps;     /* steps begun since the start */
     atomic_int cancelled; /* runs that a callback stopped */
@@ -24,6 +24,7 @@ typedef struct wn_fake_controls {
     atomic_uint last_history;
     atomic_int turns; /* of preparing a prefix of 3,000 tokens, 1,000 in each */
     atomic_bool no_room;
+    atomic_bool visit_lets_go; /* wn_service_prefix_visit lets preparing go on and to its end */
     atomic_int drops, last_dropped, tended;
 } wn_fake_controls;
 

@@ -32,7 +32,7 @@ static inline void fixture_reset(void)
     atomic_store(&wn_fake.step_ms, 0);
     atomic_store(&wn_fake.n_prefill, 2);
     atomic_store(&wn_fake.n_words, 0);
-    atomic_store(&wn_fake.load_ms, 0);
+    atomic_store(&wn_fake.hold_load, false);
     atomic_store(&wn_fake.load_fails, false);
     atomic_store(&wn_fake.steps, 0);
     atomic_store(&wn_fake.cancelled, 0);
@@ -128,6 +128,20 @@ static inline void fixture_error(const http_fixture *f, const char *method, cons
         fail_msg("%s %s: param %s instead of %s (%s)", target, body ? body : "", got ? got : "null",
                  param, json_str(e, "message"));
     json_decref(o);
+}
+
+/* Waits (for at most 20 s) until the answer has this text in it. */
+static inline void fixture_until(const http_fixture *f, const char *target, const char *text)
+{
+    for (int i = 0; i < 4000; i++) {
+        char *a = raw_request(f->port, "GET", target, "", NULL);
+        const bool there = strstr(a, text) != NULL;
+        free(a);
+        if (there)
+            return;
+        usleep(5000);
+    }
+    fail_msg("GET %s never said %s", target, text);
 }
 
 /* A corpus "notes" with one document, put there without the parsers (which sandbox themselves and

@@ -35,7 +35,7 @@ static void loading_server_is_live_but_not_ready(void **state)
     (void)state;
     http_fixture f;
     fixture_reset();
-    atomic_store(&wn_fake.load_ms, 1500);
+    atomic_store(&wn_fake.hold_load, true);
     fixture_open(&f, &(wn_http_options){0});
     fixture_expect(&f, "GET", "/livez", NULL, 200);
     json_t *o = fixture_json(&f, "GET", "/readyz", NULL, 503);
@@ -45,6 +45,7 @@ static void loading_server_is_live_but_not_ready(void **state)
     assert_int_equal(raw_status(a), 503);
     assert_non_null(strstr(a, "\r\nRetry-After: "));
     free(a);
+    atomic_store(&wn_fake.hold_load, false);
     fixture_until_ready(&f);
     fixture_close(&f);
 }
@@ -265,7 +266,7 @@ static void waiting_too_long_is_told(void **state)
     (void)state;
     http_fixture f;
     wn_strbuf out = {0};
-    fixture_ready(&f, &(wn_http_options){.request_ms = 100, .generation_ms = 400});
+    fixture_ready(&f, &(wn_http_options){.request_ms = 500, .generation_ms = 2000});
     fixture_corpus(f.service);
     atomic_store(&wn_fake.step_ms, 20);
     atomic_store(&wn_fake.n_words, 100000);
@@ -364,19 +365,19 @@ static void sigterm_lets_streams_finish(void **state)
     running_server r = {0};
     wn_strbuf out = {0};
     pthread_t thread = begin_run(&r, &f);
-    atomic_store(&wn_fake.step_ms, 100);
+    atomic_store(&wn_fake.step_ms, 20);
+    atomic_store(&wn_fake.n_words, 100000);
     int fd = raw_connect(f.port), waiting = raw_connect(f.port);
     send_answer_request(fd, STREAM);
     wait_until_running(true);
     send_answer_request(waiting, QUESTION);
-    usleep(50000);
+    fixture_until(&f, "/metrics", "\nwinnow_engine_jobs 2\n");
     kill(getpid(), SIGTERM);
-    usleep(200000);
-    json_t *o = fixture_json(&f, "GET", "/readyz", NULL, 503);
-    assert_string_equal(json_str(o, "status"), "draining");
-    json_decref(o);
+    fixture_until(&f, "/readyz", "\"draining\"");
+    fixture_expect(&f, "GET", "/readyz", NULL, 503);
     fixture_error(&f, "POST", ANSWERS, QUESTION, 503, "");
     fixture_expect(&f, "GET", "/livez", NULL, 200);
+    atomic_store(&wn_fake.n_words, 0); /* both may come to their end */
     raw_read(fd, &out, NULL, 20000);
     assert_non_null(strstr(wn_strbuf_cstr(&out), "event: done\n"));
     wn_strbuf_clear(&out);
@@ -405,7 +406,8 @@ static void late_streams_get_a_terminal_event(void **state)
     send_answer_request(stream, STREAM);
     wait_until_running(true);
     send_answer_request(waiting, STREAM);
-    usleep(100000);
+    raw_read(waiting, &out, "200 OK", 20000); /* its stream is open: it has its place */
+    wn_strbuf_clear(&out);
     int64_t told_ns = wn_clock_ns();
     atomic_store(&stop, true);
     raw_read(stream, &out, NULL, 20000);

@@ -114,6 +114,20 @@ static void prefix_is_prepared_in_turns(void **state)
     atomic_store(&wn_fake.no_room, false);
 }
 
+/* A job that is done while the nodes are listed may have more of them: it is not told as done. */
+static void done_comes_with_its_nodes(void **state)
+{
+    const http_fixture *f = *state;
+    atomic_store(&wn_fake.turns, 0);
+    atomic_store(&wn_fake.hold_prepare, true);
+    json_decref(fixture_json(f, "POST", PREFIX, NULL, 202));
+    atomic_store(&wn_fake.visit_lets_go, true);
+    json_t *o = fixture_json(f, "GET", PREFIX, NULL, 200);
+    assert_string_not_equal(json_str(o, "job.status"), "done");
+    json_decref(o);
+    json_decref(wait_for_job(f, "done"));
+}
+
 static void an_upload_may_prepare(void **state)
 {
     const http_fixture *f = *state;
@@ -189,9 +203,12 @@ int main(int argc, char **argv)
 {
     if (wn_parse_worker_requested(argc, argv)) /* ingestion starts this program again */
         return wn_parse_worker_main(argc, argv);
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answer_from_whole_documents),     cmocka_unit_test(answer_from_a_prefix),
-        cmocka_unit_test(prefix_is_prepared_in_turns),     cmocka_unit_test(an_upload_may_prepare),
-        cmocka_unit_test(prefixes_go_with_what_they_read), cmocka_unit_test(metrics_are_told)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(answer_from_whole_documents),
+                                       cmocka_unit_test(answer_from_a_prefix),
+                                       cmocka_unit_test(prefix_is_prepared_in_turns),
+                                       cmocka_unit_test(done_comes_with_its_nodes),
+                                       cmocka_unit_test(an_upload_may_prepare),
+                                       cmocka_unit_test(prefixes_go_with_what_they_read),
+                                       cmocka_unit_test(metrics_are_told)};
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
