@@ -323,8 +323,9 @@ static void test_budget(void **state)
     WN_ASSERT_OK(wn_fs_remove_tree(folder, err));
 }
 
-/* Writes prefixes of a few texts for ever, in a process of its own. */
-static void write_until_killed(const char *folder, const char *model_dir)
+/* Writes prefixes of a few texts for ever, in a process of its own; a byte to fd after the first.
+ */
+static void write_until_killed(const char *folder, const char *model_dir, int fd)
 {
     WN_ASSERT_OK(wn_compute_open(&compute, &(wn_compute_options){.exact = true}, err));
     WN_ASSERT_OK(wn_model_open_weights(&model, compute, model_dir, err));
@@ -341,9 +342,30 @@ static void write_until_killed(const char *folder, const char *model_dir)
                 request(s, text, docs, 2 + random_below(N_DOCS - 1), WN_PREFIX_ON_DISK);
             read_prefix(c, &r);
             WN_ASSERT_OK(wn_prefix_cache_save(c, err));
+            if (fd >= 0 && (write(fd, "", 1) != 1 || close(fd) != 0))
+                _exit(1);
+            fd = -1;
         }
         wn_prefix_cache_close(c);
     }
+}
+
+static pid_t start_writer(const char *folder)
+{
+    char text[16], byte;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    snprintf(text, sizeof text, "%d", ends[1]);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        execl("/proc/self/exe", "writer", folder, dir, text, (char *)NULL);
+        _exit(1);
+    }
+    close(ends[1]);
+    assert_int_equal(read(ends[0], &byte, 1), 1); /* a slow machine's has written by then, too */
+    close(ends[0]);
+    return child;
 }
 
 /* After a kill at any time the next start finds whole files only, and answers the same. */
@@ -356,13 +378,8 @@ static void test_kills(void **state)
     folder_of(folder, "kills");
     WN_ASSERT_OK(wn_fs_make_dirs(folder, err));
     for (size_t turn = 0; turn < (WN_TEST_SANITIZED ? 10 : 60); turn++) {
-        const pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            execl("/proc/self/exe", "writer", folder, dir, (char *)NULL);
-            _exit(1);
-        }
-        const long us = 20000 + (long)random_below(60000) * (WN_TEST_SANITIZED ? 10 : 1);
+        const pid_t child = start_writer(folder);
+        const long us = (long)random_below(60000) * (WN_TEST_SANITIZED ? 10 : 1);
         nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
         kill(child, SIGKILL);
         int status = 0;
@@ -399,7 +416,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_strange_files), cmocka_unit_test(test_budget),
         cmocka_unit_test(test_kills),
     };
-    if (argc == 3)
-        write_until_killed(argv[1], argv[2]);
+    if (argc == 4)
+        write_until_killed(argv[1], argv[2], atoi(argv[3]));
     return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);
 }
