@@ -115,12 +115,16 @@ f.write(bytes([b[0] ^ 1]))' "$f" ;;
 done
 
 # A second process may ask while the first holds the folder: it reads the files.
-{ echo "$other"; sleep 60; } | "$winnow" chat --mode corpus --quiet >"$work/chat" &
+mkfifo "$work/lines"
+"$winnow" chat --mode corpus --quiet <"$work/lines" >"$work/chat" &
 holder=$!
+exec 7>"$work/lines"
+echo "$other" >&7
 for _ in $(seq 300); do grep -q '^>.*[a-z]' "$work/chat" && break; sleep 0.1; done
 ask --mode corpus "$other"
 holds 'r["prefix"]["source"] == "disk"'
 [ "$(answer)" = "$warm" ] || fail "beside another process: $warm; $(answer)"
+exec 7>&-
 kill "$holder" 2>/dev/null || true
 wait "$holder" 2>/dev/null || true
 

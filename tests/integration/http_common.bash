@@ -69,6 +69,18 @@ check_match() { # what text pattern
     fi
 }
 
+# until_says PATH PATTERN: the answer, once it matches; the last one when the server is gone or after a minute.
+until_says() {
+    local answer=
+    for _ in $(seq 600); do
+        answer=$(curl -s "$url$1")
+        grep -qE -- "$2" <<< "$answer" && break
+        kill -0 "$server_pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "$answer"
+}
+
 json() { curl -s -H 'Content-Type: application/json' "$@"; }
 
 # raw BYTES [SECONDS]: sends printf-escaped bytes over a socket of our own, prints the answer.

@@ -9,6 +9,7 @@ text mill 30 green > "$work/mill.txt"
 text tower 30 red > "$work/tower.txt"
 answers=v1/corpora/houses/answers
 files() { find "$work/data/prefixes" -name '*.prefix' | wc -l; }
+wait_for_files() { for _ in $(seq 600); do [ "$(files)" -ge 1 ] && break; sleep 0.1; done; }
 ask() { # MODE QUESTION
     json "$url/$answers" -d '{"question":"'"$2"'","mode":"'"$1"'","max_tokens":24}'
 }
@@ -43,7 +44,7 @@ check "a follow-up goes on behind the corpus" "$(field "$follow" prefix.source)"
 metrics=$(curl -s "$url/metrics")
 check_match "hits are counted" "$(grep -c 'winnow_prefix_hits_total.* [1-9]' <<< "$metrics")" '^[12]$'
 check_match "bytes in memory are told" "$metrics" 'winnow_prefix_bytes\{tier="memory"\} [1-9][0-9]{6,}'
-for _ in $(seq 100); do [ "$(files)" -ge 1 ] && break; sleep 0.1; done
+wait_for_files
 check_match "the prefix is on disk soon" "$(files)" '^[1-9]'
 
 # The same words after a restart, from disk, and from a server that keeps nothing.
@@ -57,7 +58,8 @@ start --prefix-memory 0 --prefix-disk 0
 cold=$(ask corpus "$other")
 check "without prefixes nothing is held" "$(field "$cold" prefix.source)" none
 check "... and the answer is the same" "$(field "$cold" text)" "$(field "$second" text)"
-check_match "nothing can be prepared there" "$(curl -s -X POST "$url/v1/corpora/houses/prefix"; sleep 1; curl -s "$url/v1/corpora/houses/prefix")" '"status":"failed"'
+curl -s -X POST "$url/v1/corpora/houses/prefix" > "$work/out"
+check_match "nothing can be prepared there" "$(until_says /v1/corpora/houses/prefix '"failed"')" '"status":"failed"'
 stop
 
 # Preparing, in the background; deleting what was prepared.
@@ -66,18 +68,14 @@ check_match "forget" "$(curl -s -X DELETE "$url/v1/corpora/houses/prefix")" '"ob
 check "no file is left" "$(files)" 0
 check "202" "$(curl -s -o "$work/out" -w '%{http_code}' -X POST "$url/v1/corpora/houses/prefix")" 202
 check_match "the job" "$(cat "$work/out")" '"object":"prefix.job".*"status":"(queued|running|done)"'
-for _ in $(seq 300); do
-    state=$(curl -s "$url/v1/corpora/houses/prefix")
-    [ "$(field "$state" job.status)" = done ] && break
-    sleep 0.1
-done
+state=$(until_says /v1/corpora/houses/prefix '"status":"(done|failed)"')
 check "prepared" "$(field "$state" job.status)" done
 check_match "its tokens" "$(field "$state" tokens)" '^1[0-9]{3}$'
 check_match "its bytes" "$(field "$state" memory_bytes)" '^[1-9][0-9]{6,}$'
 check "the first question finds it" "$(field "$(ask corpus "$first")" prefix.source)" host
 
 # A deleted document takes what was read of it along, and no more: the mill was read before the tower.
-for _ in $(seq 100); do [ "$(files)" -ge 1 ] && break; sleep 0.1; done
+wait_for_files
 check_match "delete the tower" "$(curl -s -X DELETE "$url/v1/corpora/houses/documents/$tower")" '"deleted":true'
 state=$(curl -s "$url/v1/corpora/houses/prefix")
 check_match "what had the tower is gone" "$(python3 -c 'import json, sys
@@ -85,14 +83,13 @@ print(max([x["texts"] for x in json.load(sys.stdin)["nodes"]] + [0]))' <<< "$sta
 check "the mill needs no second reading" "$(field "$(ask corpus "$first")" prefix.source)" host
 check_match "delete the mill" "$(curl -s -X DELETE "$url/v1/corpora/houses/documents/$mill")" '"deleted":true'
 check "no file is left of it" "$(files)" 0
-for _ in $(seq 100); do curl -s "$url/metrics" | grep -q 'bytes{tier="memory"} 0' && break; sleep 0.1; done
-check_match "nor a byte in memory" "$(curl -s "$url/metrics")" 'winnow_prefix_bytes\{tier="memory"\} 0'
+check_match "nor a byte in memory" "$(until_says /metrics 'bytes\{tier="memory"\} 0')" 'winnow_prefix_bytes\{tier="memory"\} 0'
 check_match "causes are counted" "$(curl -s "$url/metrics")" 'invalidations_total\{cause="documents"\} [1-9]'
 
 # A corpus, too.
 curl -s -F "file=@$work/mill.txt" "$url/v1/corpora/houses/documents" > "$work/out"
 ask corpus "$first" > "$work/out"
-for _ in $(seq 100); do [ "$(files)" -ge 1 ] && break; sleep 0.1; done
+wait_for_files
 check_match "read again" "$(files)" '^[1-9]'
 check_match "delete the corpus" "$(curl -s -X DELETE "$url/v1/corpora/houses")" '"deleted":true'
 check "no file is left of that" "$(files)" 0

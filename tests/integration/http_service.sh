@@ -61,12 +61,11 @@ for i in 1 2 3; do
     stream "$long" > "$work/load$i" &
     pids+=($!)
     wait_for_words "$work/load1"
-    sleep 0.3
 done
+check_match "readyz tells" "$(until_says /readyz queue_full)" 'queue_full'
 refusal=$(json -i "$url/v1/chat/completions" -d "$long")
 check_match "full queue" "$refusal" '^HTTP/1.1 503'
 check_match "full queue says when to come back" "$refusal" '^Retry-After: [0-9]+'
-check_match "readyz tells" "$(curl -s "$url/readyz")" 'queue_full'
 check "livez goes on" "$(curl -s -o /dev/null -w '%{http_code}' "$url/livez")" 200
 check_match "search goes on" "$(json "$url/v1/corpora/frogs/search" -d '{"query":"frogs"}')" 'search_results.page'
 kill "${pids[@]}"
@@ -80,8 +79,7 @@ client=$!
 wait_for_words "$work/running"
 begin=$(date +%s)
 kill -TERM "$server_pid"
-sleep 0.3
-check_match "draining" "$(curl -s "$url/readyz")" 'draining'
+check_match "draining" "$(until_says /readyz draining)" 'draining'
 wait "$server_pid"
 check "exit code after SIGTERM" "$?" 0
 server_pid=
