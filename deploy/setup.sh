@@ -90,7 +90,8 @@ show_progress() {
 apt() { # label, arguments of apt-get
     local label=$1 rc=0
     shift
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" \
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 \
+        -o Acquire::Retries=3 "$@" \
         </dev/null 2>&1 | show_progress "$label" || rc=$?
     [ $rc -eq 0 ] || {
         tail -25 "$log" >&2
