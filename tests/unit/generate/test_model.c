@@ -80,6 +80,9 @@ static float *logits_of(const char *path)
     return out;
 }
 
+/* Sums run in another order. Without BF16 instructions, a key may then be rounded the other way. */
+#define SAME 1e-3
+
 static double distance(const float *a, const float *b)
 {
     double d = 0;
@@ -131,7 +134,7 @@ static void test_gguf_llama_equals_folder(void **state)
     checkpoint_shape shape = tiny_shape(true, false);
     write_checkpoint(dir, &shape, TINY_CONFIG("llama", ",\"tie_word_embeddings\":true"), false);
     float *folder = logits_of(dir), *file = gguf_logits("llama", &shape, NULL, NULL);
-    assert_true(distance(folder, file) < 1e-4);
+    assert_true(distance(folder, file) < SAME);
     put_config(TINY_CONFIG("llama", ",\"tie_word_embeddings\":true,"
                                     "\"rope_parameters\":{\"rope_theta\":50}"));
     float *wrong = logits_of(dir);
@@ -147,7 +150,7 @@ static void test_gguf_qwen2_equals_folder(void **state)
     checkpoint_shape shape = tiny_shape(false, true);
     write_checkpoint(dir, &shape, TINY_CONFIG("qwen2", ",\"use_sliding_window\":false"), true);
     float *folder = logits_of(dir), *file = gguf_logits("qwen2", &shape, NULL, NULL);
-    assert_true(distance(folder, file) < 1e-4);
+    assert_true(distance(folder, file) < SAME);
     free(folder);
     free(file);
 }
@@ -175,12 +178,12 @@ static void test_llama3_scaling_both_ways(void **state)
     write_checkpoint(dir, &shape, TINY_CONFIG("llama", LLAMA3_ROPE("rope_scaling", "rope_type")),
                      false);
     float *folder = logits_of(dir);
-    assert_true(distance(folder, file) < 1e-4);
+    assert_true(distance(folder, file) < SAME);
     assert_true(distance(folder, plain) > 1e-2);
     free(folder);
     put_config(TINY_CONFIG("llama", LLAMA3_ROPE("rope_parameters", "type")));
     folder = logits_of(dir);
-    assert_true(distance(folder, file) < 1e-4);
+    assert_true(distance(folder, file) < SAME);
     free(folder);
     free(file);
     free(plain);
