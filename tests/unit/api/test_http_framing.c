@@ -196,7 +196,7 @@ static void slow_clients_are_cut(void **state)
     (void)state;
     http_fixture f;
     wn_strbuf out = {0};
-    fixture_ready(&f, &(wn_http_options){.header_ms = 300, .body_ms = 300, .idle_ms = 600});
+    fixture_ready(&f, &(wn_http_options){.header_ms = 1000, .body_ms = 1000, .idle_ms = 1500});
     int silent = raw_connect(f.port), header = raw_connect(f.port), body = raw_connect(f.port);
     int idle = raw_connect(f.port), second = raw_connect(f.port);
     static const char half[] = "GET /livez HTTP/1.1\r\nHo", ok[] = "GET /livez HTTP/1.1\r\n"
@@ -226,7 +226,7 @@ static void trickling_header_is_cut(void **state)
 {
     (void)state;
     http_fixture f;
-    fixture_ready(&f, &(wn_http_options){.header_ms = 300});
+    fixture_ready(&f, &(wn_http_options){.header_ms = 1000});
     int fd = raw_connect(f.port);
     bool cut = false;
     wn_strbuf out = {0};

@@ -182,8 +182,8 @@ static void leaving_client_stops_the_work(void **state)
     fixture_ready(&f, &(wn_http_options){0});
     fixture_corpus(f.service);
     for (size_t i = 0; i < 2; i++) {
-        atomic_store(&wn_fake.step_ms, 20);
-        atomic_store(&wn_fake.n_words, 100000); /* would run for half an hour */
+        atomic_store(&wn_fake.step_ms, 100);
+        atomic_store(&wn_fake.n_words, 100000); /* would run for hours */
         atomic_store(&wn_fake.cancelled, 0);
         int fd = raw_connect(f.port);
         send_answer_request(fd, bodies[i]);
