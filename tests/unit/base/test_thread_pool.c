@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "base/thread_pool.h"
 
 typedef struct loop {
@@ -213,8 +214,10 @@ static void test_late_helper_rests(void **state)
     (void)state;
     wn_thread_pool *pool = NULL;
     WN_ASSERT_OK(wn_thread_pool_open(&pool, 2, err));
-    int n_late = 0, n_without = 0; /* a busy machine may give the helper no processor for a while */
-    for (int i = 0; i < 20 || (i < 20000 && (n_late == 0 || n_without == 0)); i++) {
+    int n_late = 0, n_without = 0;
+    const int64_t end =
+        wn_clock_ns() + 20000000000; /* the helper may have to wait for a processor */
+    for (int i = 0; i < 20 || (wn_clock_ns() < end && (n_late == 0 || n_without == 0)); i++) {
         atomic_int helped = 0;
         wn_thread_pool_run(pool, 8, late_helper, &helped);
         n_late += atomic_load(&helped);
