@@ -18,19 +18,6 @@ wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *from, wn_error 
     return WN_OK;
 }
 
-wn_status wn_kv_store_pack(wn_kv_store **out, const wn_kv_store *from, wn_error *err)
-{
-    wn_kv_store *s = NULL;
-    wn_kv_store_options o = from->o;
-    o.pool = from->pool;
-    o.n_ctx = from->length ? from->length : 1;
-    WN_TRY(wn_kv_store_open(&s, &o, err));
-    kv_clear_behind(from, from->length);
-    wn_kv_store_copy(s, from, from->length);
-    *out = s;
-    return WN_OK;
-}
-
 static void copy_list(wn_kv_store *s, kv_list *list, const kv_list *from, size_t n)
 {
     const size_t n_pages = kv_page_count(n);
@@ -50,7 +37,7 @@ static void copy_list(wn_kv_store *s, kv_list *list, const kv_list *from, size_t
 
 void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from, size_t n)
 {
-    assert(s != from && s->pool == from->pool && s->n_lists == from->n_lists);
+    assert(s != from && s->pool == from->pool && s->n_lists == from->n_lists && !from->packed);
     assert(s->o.window == from->o.window && n <= s->o.n_ctx);
     assert(n == from->length || (n < from->length && from->tail_first == 0));
     wn_kv_store_truncate(s, 0);

@@ -40,6 +40,18 @@ static size_t tail_start(const wn_kv_span *span)
     return span->s->o.window ? span->to_tail : span->from;
 }
 
+/* Only what later queries can see of the tail is in the file. */
+static bool is_thin(const wn_kv_span *span)
+{
+    return span->s->o.window && span->to_tail > 0;
+}
+
+static size_t tail_slots(const wn_kv_span *span, const kv_list *list)
+{
+    return is_thin(span) ? kv_count_seen(span->s, list, span->to_tail, span->to)
+                         : span->to - tail_start(span);
+}
+
 static size_t log_start(const wn_kv_span *span, const kv_list *list)
 {
     return span->s->o.window ? kv_count_log(list, span->from_tail) : 0;
@@ -77,7 +89,7 @@ static wn_status prepare(wn_kv_span *out, const wn_kv_store *s, const size_t at[
         }
         out->log_at[layer + 1] +=
             slot * (log_end(out, &s->lists[i]) - log_start(out, &s->lists[i]));
-        out->tail_at[layer + 1] += slot * (out->to - tail_start(out));
+        out->tail_at[layer + 1] += slot * tail_slots(out, &s->lists[i]);
     }
     return WN_OK;
 }
@@ -136,6 +148,9 @@ static void take_pages(wn_kv_span *span, kv_list *list)
     for (size_t page = first / WN_KV_SLOTS; span->with_tail && page < kv_page_count(span->to);
          page++)
         kv_own_page(s, &list->tail[page], first % WN_KV_SLOTS);
+    for (size_t page = first / WN_KV_SLOTS;
+         is_thin(span) && span->with_tail && page * WN_KV_SLOTS < kv_seen_end(s, span->to); page++)
+        kv_clear_slots(s, list->tail[page], 0, WN_KV_SLOTS);
     if (s->o.window && span->with_tail)
         kv_clear_slots(s, list->tail[first / WN_KV_SLOTS], 0, first % WN_KV_SLOTS);
 }
@@ -263,6 +278,49 @@ static void add_slots(batch *b, const wn_kv_layout *l, uint8_t **pages, size_t f
     }
 }
 
+/* The rows of a tail that are in the file, part by part. */
+static void add_seen(batch *b, const wn_kv_span *span, const kv_list *list)
+{
+    kv_part parts[4];
+    const size_t n_parts = kv_parts_of(&span->s->layout, parts);
+    for (size_t i = 0; i < n_parts; i++)
+        for (size_t at = span->to_tail, n = 0; kv_next_seen(span->s, list, span->to, &at, &n);
+             at += n)
+            add(b, list->tail[at / WN_KV_SLOTS] + parts[i].at + at % WN_KV_SLOTS * parts[i].bytes,
+                n * parts[i].bytes);
+}
+
+/* The same of a packed store: log slots from `first` on that are not in full pages, or the tail. */
+static void add_packed(batch *b, const wn_kv_store *s, size_t list, bool tail, size_t first)
+{
+    kv_packed_rows rows;
+    kv_packed_part(s, list, &rows);
+    const size_t start = tail ? rows.n_log : first, end = tail ? rows.n : rows.n_log;
+    for (size_t i = 0; start < end && i < rows.n_parts; i++)
+        add(b, rows.part[i] + start * rows.bytes[i], (end - start) * rows.bytes[i]);
+}
+
+static void add_list(batch *b, const wn_kv_span *span, size_t i, bool tail)
+{
+    const wn_kv_store *s = span->s;
+    const kv_list *list = &s->lists[i];
+    const size_t first = log_start(span, list), end = log_end(span, list);
+    const size_t full = end / WN_KV_SLOTS * WN_KV_SLOTS;
+    if (tail && s->packed)
+        add_packed(b, s, i, true, 0);
+    else if (tail && is_thin(span))
+        add_seen(b, span, list);
+    else if (tail)
+        add_slots(b, &s->layout, list->tail, tail_start(span), span->to);
+    else if (!s->packed)
+        add_slots(b, &s->layout, list->log, first, end);
+    else {
+        if (first < full)
+            add_slots(b, &s->layout, list->log, first, full);
+        add_packed(b, s, i, false, first > full ? first - full : 0);
+    }
+}
+
 typedef struct move {
     wn_kv_span *span;
     const wn_kv_span_io *io;
@@ -284,13 +342,8 @@ static void move_layer(void *ctx, size_t unit, size_t worker)
         m->failed[unit] = ENOMEM;
         return;
     }
-    for (size_t head = 0; head < span->n_kv_heads; head++) {
-        const kv_list *list = &span->s->lists[layer * span->n_kv_heads + head];
-        if (tail)
-            add_slots(&b, &span->s->layout, list->tail, tail_start(span), span->to);
-        else
-            add_slots(&b, &span->s->layout, list->log, log_start(span, list), log_end(span, list));
-    }
+    for (size_t head = 0; head < span->n_kv_heads; head++)
+        add_list(&b, span, layer * span->n_kv_heads + head, tail);
     flush(&b);
     wn_sha256_close(b.sha, span->digests + unit * WN_SHA256_BYTES);
     m->failed[unit] = b.failed;

@@ -8,10 +8,11 @@
  *     wn_kv_span_close(&span);
  *
  * Two sections: what the logs have more than the earlier state's, and the tail at the end (dense:
- * what it has more). The evict bits, from the word of the earlier tail's first position on, say how
- * long both are; they are the caller's to store. A state of `to` tokens is built from spans that
- * follow one another; all but the last of them need no tail. Threads: as the store; writing only
- * reads pages, which another thread may do while nobody gives them back.
+ * what it has more; where it starts later than at 0: what of it later queries can see). The evict
+ * bits, from the word of the earlier tail's first position on, say how long both are; they are the
+ * caller's to store. A state of `to` tokens is built from spans that follow one another; all but
+ * the last of them need no tail. Threads: as the store; writing only reads pages, which another
+ * thread may do while nobody gives them back.
  */
 #ifndef WN_GENERATE_KV_SPAN_H
 #define WN_GENERATE_KV_SPAN_H

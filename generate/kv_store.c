@@ -315,6 +315,8 @@ size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
 {
     if (n >= s->length)
         return s->length;
+    if (s->packed)
+        kv_drop_packed(s);
     if (s->tail_first > 0) /* the state after n tokens would need tokens that are gone */
         n = 0;
     for (size_t i = 0; i < s->n_lists; i++) {
@@ -343,10 +345,10 @@ size_t wn_kv_store_bytes(const wn_kv_store *s)
 {
     const size_t per_page = (s->o.window ? 2 : 1) * sizeof *s->pages + (s->o.window ? 8 : 0);
     const size_t n_pages = kv_page_count(s->length), n_gone = s->tail_first / WN_KV_SLOTS;
-    size_t n = s->n_lists * (n_pages - n_gone);
+    size_t n = s->packed ? 0 : s->n_lists * (n_pages - n_gone);
     for (size_t i = 0; i < s->n_lists; i++)
-        n += kv_page_count(s->lists[i].n_log);
-    return n * s->layout.page_bytes + s->n_lists * n_pages * per_page;
+        n += s->packed ? s->lists[i].n_log / WN_KV_SLOTS : kv_page_count(s->lists[i].n_log);
+    return n * s->layout.page_bytes + s->packed_bytes + s->n_lists * n_pages * per_page;
 }
 
 size_t wn_kv_store_own_bytes(const wn_kv_store *s)

@@ -42,12 +42,16 @@ typedef struct wn_kv_store_options {
 wn_status wn_kv_store_open(wn_kv_store **out, const wn_kv_store_options *options, wn_error *err);
 /* A store with the same content and pool; they part ways from here. */
 wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *s, wn_error *err);
-/* The same with room for the content and no more. */
+/* The same to be kept, in as few bytes as later tokens need: it may be unpacked, saved through a
+ * span, closed, and asked what it has; nothing else where its tail starts later than at 0. */
 wn_status wn_kv_store_pack(wn_kv_store **out, const wn_kv_store *s, wn_error *err);
 /* Replaces the content of s by the first n tokens of another store with the same options and pool,
  * n_ctx aside, which n has to fit into: all of them, or fewer where that other one could be
  * truncated to them. */
 void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from, size_t n);
+/* Replaces the content of s by all that a packed store has. WN_LIMIT where the pool has not the
+ * pages; s is empty then. */
+wn_status wn_kv_store_unpack(wn_kv_store *s, const wn_kv_store *packed, wn_error *err);
 void wn_kv_store_close(wn_kv_store *s); /* NULL is fine */
 
 /* Takes slots for n <= n_chunk tokens behind the sequence. WN_LIMIT, and nothing has changed, where
@@ -78,7 +82,7 @@ size_t wn_kv_store_truncate(wn_kv_store *s, size_t n);
 
 void wn_kv_store_trim(wn_kv_store *s); /* gives the pool's free memory back, all but a little */
 
-/* Pages, shared ones included, and what the lists themselves take. */
+/* Pages, shared ones included, what is packed, and what the lists themselves take. */
 size_t wn_kv_store_bytes(const wn_kv_store *s);
 /* Of pages that no other store has. */
 size_t wn_kv_store_own_bytes(const wn_kv_store *s);

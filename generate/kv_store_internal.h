@@ -1,5 +1,6 @@
-/* A KV store's state, shared by kv_store.c (the sequence grows and shrinks), kv_snapshot.c (content
- * to bytes and back) and kv_span.c (to files, straight from the pages). */
+/* A KV store's state, shared by kv_store.c (the sequence grows and shrinks), kv_pack.c (kept, not
+ * read from), kv_snapshot.c (content to bytes and back) and kv_span.c (to files, straight from the
+ * pages). */
 #ifndef WN_GENERATE_KV_STORE_INTERNAL_H
 #define WN_GENERATE_KV_STORE_INTERNAL_H
 
@@ -24,6 +25,8 @@ struct wn_kv_store {
     size_t length;           /* tokens of the sequence */
     size_t extended;         /* length and the tokens being added */
     size_t tail_first;       /* position */
+    uint8_t *packed;         /* what is not in full pages of logs (kv_pack.c); NULL: pages only */
+    size_t packed_bytes;
 };
 
 static inline size_t kv_page_count(size_t n_tokens)
@@ -60,6 +63,24 @@ void kv_clear_slots(const wn_kv_store *s, uint8_t *page, size_t first, size_t en
 void kv_clear_behind(const wn_kv_store *s, size_t n);
 /* Keys at positions below p that stay: how many a log has when its tail starts there. */
 size_t kv_count_log(const kv_list *list, size_t p);
+
+/* kv_pack.c. Positions before this one have left the window of whatever comes after `length`. */
+size_t kv_seen_end(const wn_kv_store *s, size_t length);
+/* Slots of a tail from tail_first to length that later queries can see; where it starts at 0, all:
+ * such a state has every earlier one in it. */
+size_t kv_count_seen(const wn_kv_store *s, const kv_list *list, size_t tail_first, size_t length);
+/* The next run of them, n slots of one page from *at on, which moves there; false: none is left. */
+bool kv_next_seen(const wn_kv_store *s, const kv_list *list, size_t length, size_t *at, size_t *n);
+size_t kv_packed_bytes(const wn_kv_store *s); /* that s takes beside full pages when it is packed */
+void kv_drop_packed(wn_kv_store *s);
+
+/* Where a list's rows are in `packed`: first those of its partial log page. */
+typedef struct kv_packed_rows {
+    uint8_t *part[4];
+    size_t bytes[4]; /* of a row */
+    size_t n_parts, n_log, n;
+} kv_packed_rows;
+void kv_packed_part(const wn_kv_store *s, size_t list, kv_packed_rows *out);
 
 /* Whether position p stays when it leaves the window. */
 static inline bool kv_list_keeps(const kv_list *list, size_t p)

@@ -16,7 +16,7 @@
 
 #include "generate/kv_span.h"
 
-#define PREFIX_FILE_VERSION 1
+#define PREFIX_FILE_VERSION 2
 #define PREFIX_FILE_SUFFIX ".prefix"
 
 typedef struct prefix_file_header {

@@ -48,10 +48,8 @@ static wn_status load_chain(wn_prefix_cache *c, prefix_node *node, const int32_t
                             wn_session *s, bool last, size_t *n_bytes, wn_error *err)
 {
     const prefix_node *owner = prefix_owner_of(node);
-    if (owner) {
-        wn_session_set(s, ids, node->n, owner->kv);
-        return WN_OK;
-    }
+    if (owner)
+        return wn_session_set(s, ids, node->n, owner->kv, err);
     if (!node->parent)
         return WN_OK;
     WN_TRY(load_chain(c, node->parent, ids, s, false, n_bytes, err));

@@ -9,16 +9,20 @@
 #include "generate/kv_store_internal.h"
 #include "generate/prefix_internal.h"
 
-/* Calls visit for every page that has tokens at or behind first. */
+typedef size_t (*page_visit)(uint32_t *holders);
+
+/* Calls visit for every page with tokens at or behind first that the store has when it is packed.
+ */
 static size_t each_page(const wn_prefix_cache *c, const wn_kv_store *kv, size_t first,
-                        size_t (*visit)(uint32_t *holders))
+                        page_visit visit)
 {
+    const bool all = kv->tail_first == 0;
     size_t n = 0;
     for (size_t i = 0; i < kv->n_lists; i++) {
         const kv_list *list = &kv->lists[i];
-        for (size_t page = 0; page < kv_page_count(list->n_log); page++)
+        for (size_t page = 0; page < list->n_log / WN_KV_SLOTS; page++)
             n += visit(&c->holders[wn_kv_pool_index(kv->pool, list->log[page])]);
-        for (size_t page = kv_page_count(first); page < kv_page_count(kv->length); page++)
+        for (size_t page = kv_page_count(first); all && page < kv_page_count(kv->length); page++)
             if (list->tail[page])
                 n += visit(&c->holders[wn_kv_pool_index(kv->pool, list->tail[page])]);
     }
@@ -42,16 +46,23 @@ static size_t is_last(uint32_t *holders)
     return *holders == 1;
 }
 
+static size_t is_any(uint32_t *holders)
+{
+    (void)holders;
+    return 1;
+}
+
 static size_t is_new(uint32_t *holders)
 {
     return *holders == 0;
 }
 
-/* What a node takes beside pages; a store of its own has lists of n_slots pages. */
+/* What a node takes beside pages with a packed store of its own, whose lists have n_slots
+ * pages. */
 static size_t list_bytes(const wn_kv_store *kv, size_t n_slots, const prefix_node *node)
 {
     const size_t per_page = (kv->o.window ? 2 : 1) * sizeof *kv->pages + (kv->o.window ? 8 : 0);
-    return sizeof *node + sizeof *kv + kv->o.n_kv_heads * sizeof *kv->view +
+    return kv_packed_bytes(kv) + sizeof *node + sizeof *kv + kv->o.n_kv_heads * sizeof *kv->view +
            kv->n_lists * (sizeof *kv->lists + n_slots * per_page) +
            (node->n - node->n_first) * sizeof *node->ids;
 }
@@ -179,10 +190,12 @@ static size_t limit_of(const wn_prefix_cache *c, const char *corpus)
                                                   : c->o.max_memory_bytes;
 }
 
-static size_t needed_for(const wn_prefix_cache *c, const wn_kv_store *kv, const prefix_node *node)
+/* What a store that the session's is packed into takes, of pages that count. */
+static size_t needed_for(const wn_prefix_cache *c, const wn_kv_store *kv, const prefix_node *node,
+                         page_visit counts)
 {
     return list_bytes(kv, kv_page_count(kv->length), node) +
-           each_page(c, kv, 0, is_new) * kv->layout.page_bytes;
+           each_page(c, kv, 0, counts) * kv->layout.page_bytes;
 }
 
 /* Whether there is room for the store's content now. */
@@ -191,9 +204,9 @@ static bool make_room(wn_prefix_cache *c, const prefix_node *node, const wn_kv_s
     const char *corpora[] = {node->scope->corpus, NULL};
     for (size_t i = 0; i < 2; i++) {
         const size_t limit = limit_of(c, corpora[i]);
-        if (wn_kv_store_bytes(kv) + list_bytes(kv, kv_page_count(kv->length), node) > limit)
+        if (needed_for(c, kv, node, is_any) > limit)
             return false; /* others went for nothing */
-        while (prefix_memory_bytes(c, corpora[i]) + needed_for(c, kv, node) > limit) {
+        while (prefix_memory_bytes(c, corpora[i]) + needed_for(c, kv, node, is_new) > limit) {
             prefix_node *victim = cheapest(c, corpora[i], node);
             if (!victim)
                 return false;

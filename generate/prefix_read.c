@@ -101,8 +101,8 @@ static void start_from(wn_prefix_cache *c, const wn_prefix_request *r, plan *p, 
     if (p->session > 0 && p->session >= p->memory->n) {
         wn_session_truncate(r->session, p->session);
         out->source = WN_PREFIX_SESSION;
-    } else if (p->memory->n > 0) {
-        wn_session_set(r->session, r->ids, p->memory->n, prefix_owner_of(p->memory)->kv);
+    } else if (p->memory->n > 0 && wn_session_set(r->session, r->ids, p->memory->n,
+                                                  prefix_owner_of(p->memory)->kv, NULL) == WN_OK) {
         out->source = WN_PREFIX_MEMORY;
     } else {
         wn_session_truncate(r->session, 0);
@@ -196,13 +196,14 @@ static bool stays_whole(const wn_session *s, size_t n)
 }
 
 /* Where a node is to be next. One before the last end costs a window of its own, so it comes only
- * after many of them, and where the tail is no longer than that: at a cut between chunks. */
+ * after many of them, and where the tail is no longer than that: at a cut between chunks. What the
+ * last text has in it would go with that text. */
 static size_t next_stop(const wn_prefix_request *r)
 {
     const wn_session *s = r->session;
     const size_t length = wn_session_length(s), last = r->ends[r->n_ends - 1].n;
     const bool whole = r->keep == WN_PREFIX_NOT_KEPT || stays_whole(s, last);
-    for (size_t i = 0; !whole && i < r->n_ends; i++) {
+    for (size_t i = 0; !whole && i + 1 < r->n_ends; i++) {
         const size_t cut = r->ends[i].n / s->n_chunk * s->n_chunk;
         if (cut < last && cut >= length + NODE_WINDOWS * s->point.window)
             return cut;

@@ -236,14 +236,22 @@ size_t wn_session_can_keep(const wn_session *s, size_t n)
     return s->mark_length <= n ? s->mark_length : 0;
 }
 
-void wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv)
+wn_status wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv,
+                         wn_error *err)
 {
     const size_t length = s->length;
+    wn_status status = WN_OK;
     wn_session_drop_mark(s);
-    wn_kv_store_copy(s->kv, kv, n);
+    if (wn_kv_store_tail_first(kv) > 0) {
+        status = wn_kv_store_unpack(s->kv, kv, err);
+        n = status == WN_OK ? n : 0;
+    } else {
+        wn_kv_store_copy(s->kv, kv, n);
+    }
     memcpy(s->ids, ids, n * sizeof *ids);
     s->length = s->n_read = n;
     forget_ids(s, length);
+    return status;
 }
 
 size_t wn_session_capacity(const wn_session *s)

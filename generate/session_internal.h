@@ -54,8 +54,9 @@ wn_status wn_session_kind(const wn_session *s, uint8_t digest[WN_SHA256_BYTES], 
 /* What wn_session_truncate would return. */
 size_t wn_session_can_keep(const wn_session *s, size_t n);
 /* Replaces the content by the first n of these ids, all of which were read: the store's first n
- * tokens, of the same kind and pool. */
-void wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv);
+ * tokens, of the same kind and pool. WN_LIMIT: no room; s is empty then. */
+wn_status wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv,
+                         wn_error *err);
 /* truncate cannot go back any more; the mark's pages are free. */
 void wn_session_drop_mark(wn_session *s);
 /* Their K and V go to the caches, their last hidden states to x: those that are wanted, the others'

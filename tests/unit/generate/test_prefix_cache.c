@@ -1,6 +1,7 @@
 /* The prefix cache in memory: the bits of a session without one, whatever is found, evicted or
  * dropped; budgets. */
 #include "base/checked.h"
+#include "generate/kv_store_internal.h"
 #include "tests/unit/generate/prefix_requests.h"
 
 static const wn_prefix_end docs[] = {{8, NULL}, {40, "a"}, {75, "b"}, {110, "c"}, {131, "d"}};
@@ -134,6 +135,56 @@ static void test_keys_and_kinds_do_not_share(void **state)
     wn_kv_pool_close(pool);
 }
 
+/* Of every length between two cuts of the text: what is kept has no slot to spare, and answers as
+ * before. */
+static void check_packed(kind k, size_t n)
+{
+    int32_t text[N_TEXT];
+    const wn_prefix_end end = {n, "a"};
+    wn_kv_pool *pool = open_pool(k.format, 4 << 20);
+    wn_prefix_cache *c = open_cache(pool, 2 << 20, NULL, 0);
+    wn_session *a = open_in(pool, k), *b = open_in(pool, k);
+    fill_text(text, N_TEXT, (uint32_t)n);
+    wn_prefix_request r = request(a, text, &end, 1, WN_PREFIX_IN_MEMORY);
+    assert_int_equal(read_prefix(c, &r).source, WN_PREFIX_NONE);
+    const prefix_node *node = prefix_match(&c->scopes->root, text, n, prefix_has_memory);
+    size_t slots = 0;
+    for (size_t i = 0; i < node->kv->n_lists; i++)
+        slots += kv_count_log(&node->kv->lists[i], n - point.window) + point.window;
+    assert_int_equal(node->kv->packed_bytes, slots * kv_slot_bytes(&node->kv->layout));
+    assert_true(slots < node->kv->n_lists * n);
+    check_answer(a, k, text, N_TEXT);
+    r.session = b;
+    assert_int_equal(read_prefix(c, &r).source, WN_PREFIX_MEMORY);
+    check_answer(b, k, text, N_TEXT);
+    wn_session_close(a);
+    wn_session_close(b);
+    wn_prefix_cache_close(c);
+    assert_int_equal(wn_kv_pool_n_used(pool), 0);
+    wn_kv_pool_close(pool);
+}
+
+static void test_packed(void **state)
+{
+    (void)state;
+    wn_dms_point p = point;
+    const wn_dms_heads h = linear_heads(&p, 1);
+    for (size_t n = 65; n < 128; n += 6) {
+        check_packed((kind){&h, WN_KV_INT8}, n);
+        check_packed((kind){&h, WN_KV_F32}, n);
+    }
+}
+
+/* Of what nodes hold beside pages. */
+static size_t packed_bytes(const wn_prefix_cache *c)
+{
+    size_t n = 0;
+    for (prefix_scope *s = c->scopes; s; s = s->next)
+        for (const prefix_node *p = s->root.children; p; p = prefix_after(p, &s->root))
+            n += p->kv ? p->kv->packed_bytes : 0;
+    return n;
+}
+
 /* Many texts with common beginnings in a cache with room for few: at every time within its budget,
  * which counts what is really held. */
 static void check_budget(kind k)
@@ -163,7 +214,7 @@ static void check_budget(kind k)
             size_t own = 0;
             for (size_t i = 0; i < 3; i++)
                 wn_session_truncate(s[i], 0);
-            own = wn_kv_pool_n_used(pool) * wn_kv_pool_page_bytes(pool);
+            own = wn_kv_pool_n_used(pool) * wn_kv_pool_page_bytes(pool) + packed_bytes(c);
             assert_true(own <= now.memory_bytes && own > now.memory_bytes / 2);
         }
     }
@@ -342,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_bits_are_those_without_a_cache),
         cmocka_unit_test(test_nested_prefixes),
         cmocka_unit_test(test_keys_and_kinds_do_not_share),
+        cmocka_unit_test(test_packed),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_in_use_while_dropped),
         cmocka_unit_test(test_drop_of_a_document),

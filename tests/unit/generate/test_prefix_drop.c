@@ -73,15 +73,14 @@ static size_t count_in_files(const canary *c, const char *folder)
 
 /* Tokens 45 .. 52 of document "b", and the first key from there on that stays, in the second
  * layer's first head: those of the first layer say nothing of the text before them. */
-static void make_canaries(wn_prefix_cache *c, const int32_t *text, canary out[2])
+static void make_canaries(const wn_session *s, const int32_t *text, canary out[2])
 {
-    const prefix_node *node = prefix_match(&c->scopes->root, text, 75, prefix_has_memory);
-    const wn_kv_store *kv = prefix_owner_of(node)->kv;
+    const wn_kv_store *kv = s->kv;
     const kv_list *list = &kv->lists[TINY_KV];
     size_t at = 45;
     while (kv->o.window && !kv_list_keeps(list, at))
         at++;
-    assert_true(node->n == 75 && at < 75);
+    assert_true(wn_session_length(s) == 75 && at < 75);
     uint8_t *const *pages = at < kv->tail_first ? list->log : list->tail;
     const size_t slot = at < kv->tail_first ? kv_count_log(list, at) : at;
     out[0] = canary_of(text + 45, 8 * sizeof *text);
@@ -152,7 +151,7 @@ static void check_with_neighbour(kind k, const char *folder, uint32_t seed)
     memcpy(other, text, 40 * sizeof *text);
     wn_prefix_request r = request(s.session, text, docs, 3, WN_PREFIX_ON_DISK);
     read_prefix(s.cache, &r);
-    make_canaries(s.cache, text, canaries);
+    make_canaries(s.session, text, canaries);
     r = request(s.session, other, others, 3, WN_PREFIX_ON_DISK);
     read_prefix(s.cache, &r);
     r = request(s.session, text, docs, N_DOCS, WN_PREFIX_ON_DISK);
@@ -182,7 +181,7 @@ static void check_reopened(kind k, const char *folder, uint32_t seed)
     memcpy(start, text, 40 * sizeof *text);
     wn_prefix_request r = request(s.session, text, docs, 3, WN_PREFIX_ON_DISK);
     read_prefix(s.cache, &r);
-    make_canaries(s.cache, text, canaries);
+    make_canaries(s.session, text, canaries);
     r = request(s.session, text, docs, N_DOCS, WN_PREFIX_ON_DISK);
     read_prefix(s.cache, &r);
     save(&s);
