@@ -18,11 +18,6 @@ wn_status wn_attributor_open(wn_attributor **out, const wn_attribution *options,
     if (!a)
         return no_memory(err);
     a->options = *options;
-    wn_status status = wn_attributor_cut_windows(a, err);
-    if (status != WN_OK) {
-        wn_attributor_close(a);
-        return status;
-    }
     *out = a;
     return WN_OK;
 }
@@ -31,17 +26,7 @@ void wn_attributor_close(wn_attributor *a)
 {
     if (!a)
         return;
-    for (size_t i = 0; i < a->n_windows; i++) {
-        wn_terms_free(&a->windows[i].terms);
-        free(a->windows[i].vector);
-    }
-    for (size_t i = 0; a->passages && i < a->options.n_sources; i++)
-        wn_terms_free(&a->passages[i]);
-    free(a->passages);
-    free(a->windows);
-    free(a->seen);
-    free(a->order);
-    free(a->vectors);
+    wn_attributor_drop_windows(a);
     free(a);
 }
 
@@ -245,6 +230,8 @@ wn_status wn_attributor_match(wn_attributor *a, const char *sentence, size_t len
     wn_status status = WN_OK;
     weighed said = {0}, asked = {0};
     *out = (wn_span_match){.source = WN_NO_SOURCE};
+    if (!a->ready) /* the first sentence waits for it: nobody waits for its end */
+        WN_TRY(wn_attributor_cut_windows(a, err));
     WN_TRY_OUT(weigh_both(a, sentence, len, &said, &asked, err));
     size_t n = rank_by_words(a, &said, &asked, only);
     if (n == 0)

@@ -13,7 +13,8 @@
  *   words              0.957     0.993      0.997             0.056                0.043
  *   words, embeddings  0.973     0.999      0.995             0.022                0.029
  *
- * The sources are borrowed and must outlive it. Threads: one at a time.
+ * The sources are borrowed and must outlive it; they are looked at from the first match on, so that
+ * an answer's first word does not wait for that. Threads: one at a time.
  */
 #ifndef WN_GENERATE_CITATION_H
 #define WN_GENERATE_CITATION_H

@@ -20,6 +20,7 @@ typedef struct wn_window {
 
 struct wn_attributor {
     wn_attribution options;
+    bool ready; /* windows and counts are there */
     wn_window *windows;
     size_t n_windows, windows_cap, n_single;
     wn_term_list *passages; /* [n_sources]: text, title, headings */
@@ -29,9 +30,10 @@ struct wn_attributor {
     float *vectors;    /* [WN_N_EMBEDDED + 2][dim] */
 };
 
-/* Cuts all sources into windows (sentences, and pairs of them) and counts their terms. What was
- * made before a failure is wn_attributor_close's to free. */
+/* Cuts all sources into windows (sentences, and pairs of them) and counts their terms. After a
+ * failure there are none; it may be tried again. */
 wn_status wn_attributor_cut_windows(wn_attributor *a, wn_error *err);
+void wn_attributor_drop_windows(wn_attributor *a);
 /* How many single windows have the term. */
 size_t wn_attributor_frequency(const wn_attributor *a, uint64_t hash);
 

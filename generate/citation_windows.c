@@ -100,7 +100,23 @@ static wn_status count_terms(wn_attributor *a, wn_error *err)
     return WN_OK;
 }
 
-wn_status wn_attributor_cut_windows(wn_attributor *a, wn_error *err)
+void wn_attributor_drop_windows(wn_attributor *a)
+{
+    for (size_t i = 0; i < a->n_windows; i++) {
+        wn_terms_free(&a->windows[i].terms);
+        free(a->windows[i].vector);
+    }
+    for (size_t i = 0; a->passages && i < a->options.n_sources; i++)
+        wn_terms_free(&a->passages[i]);
+    free(a->passages);
+    free(a->windows);
+    free(a->seen);
+    free(a->order);
+    free(a->vectors);
+    *a = (wn_attributor){.options = a->options};
+}
+
+static wn_status cut_windows(wn_attributor *a, wn_error *err)
 {
     const wn_attribution *o = &a->options;
     a->passages = wn_alloc(o->n_sources, sizeof *a->passages);
@@ -123,6 +139,15 @@ wn_status wn_attributor_cut_windows(wn_attributor *a, wn_error *err)
             return no_memory(err);
     }
     return WN_OK;
+}
+
+wn_status wn_attributor_cut_windows(wn_attributor *a, wn_error *err)
+{
+    wn_status status = cut_windows(a, err);
+    a->ready = status == WN_OK;
+    if (status != WN_OK)
+        wn_attributor_drop_windows(a);
+    return status;
 }
 
 /* Equal hashes lie together in `seen`. */

@@ -165,29 +165,57 @@ void kv_drop_packed(wn_kv_store *s)
     }
 }
 
-/* Zeros where nothing is moved to: what was there may be of another text. */
-static uint8_t *new_page(wn_kv_store *s, bool clear)
-{
-    uint8_t *page = wn_kv_pool_take(s->pool);
-    if (clear)
-        memset(page, 0, s->layout.page_bytes);
-    return page;
-}
-
 static void take_pages(wn_kv_store *s, kv_list *list)
 {
-    const size_t end = kv_seen_end(s, s->length);
     if (list->n_log % WN_KV_SLOTS)
-        list->log[list->n_log / WN_KV_SLOTS] = new_page(s, true);
+        list->log[list->n_log / WN_KV_SLOTS] = wn_kv_pool_take(s->pool);
     for (size_t page = s->tail_first / WN_KV_SLOTS; page < kv_page_count(s->length); page++)
-        list->tail[page] =
-            new_page(s, page * WN_KV_SLOTS < end || (page + 1) * WN_KV_SLOTS > s->length);
+        list->tail[page] = wn_kv_pool_take(s->pool);
 }
 
-wn_status wn_kv_store_unpack(wn_kv_store *s, const wn_kv_store *from, wn_error *err)
+/* Those with slots that nothing is moved to: what was there may be of another text. */
+static void clear_pages(const wn_kv_store *s, const kv_list *list)
+{
+    const size_t end = kv_seen_end(s, s->length), bytes = s->layout.page_bytes;
+    if (list->n_log % WN_KV_SLOTS)
+        memset(list->log[list->n_log / WN_KV_SLOTS], 0, bytes);
+    for (size_t page = s->tail_first / WN_KV_SLOTS; page < kv_page_count(s->length); page++)
+        if (page * WN_KV_SLOTS < end || (page + 1) * WN_KV_SLOTS > s->length)
+            memset(list->tail[page], 0, bytes);
+}
+
+static wn_status check_room(const wn_kv_store *s, const wn_kv_store *from, wn_error *err)
 {
     const size_t n_tail = kv_page_count(from->length) - from->tail_first / WN_KV_SLOTS;
+    const size_t n_free = wn_kv_pool_n_free(s->pool);
     size_t needed = 0;
+    for (size_t i = 0; i < from->n_lists; i++)
+        needed += n_tail + (from->lists[i].n_log % WN_KV_SLOTS > 0);
+    return needed <= n_free
+               ? WN_OK
+               : wn_error_set(err, WN_LIMIT, "no room for a prefix: %zu KV pages are free, not %zu",
+                              n_free, needed);
+}
+
+typedef struct unpacking {
+    wn_kv_store *s;
+    const wn_kv_store *from;
+    size_t *at; /* [n_lists] in packed */
+} unpacking;
+
+static void unpack_list(void *ctx, size_t unit, size_t worker)
+{
+    const unpacking *u = ctx;
+    kv_list *list = &u->s->lists[unit];
+    (void)worker;
+    clear_pages(u->s, list);
+    move_rest(u->s, list, u->from->packed + u->at[unit], true);
+}
+
+wn_status wn_kv_store_unpack(wn_kv_store *s, const wn_kv_store *from, wn_thread_pool *threads,
+                             wn_error *err)
+{
+    unpacking u = {s, from, NULL};
     assert(s != from && s->pool == from->pool && s->n_lists == from->n_lists);
     assert(s->o.window == from->o.window && from->length <= s->o.n_ctx);
     wn_kv_store_truncate(s, 0);
@@ -195,17 +223,16 @@ wn_status wn_kv_store_unpack(wn_kv_store *s, const wn_kv_store *from, wn_error *
         wn_kv_store_copy(s, from, from->length);
         return WN_OK;
     }
-    for (size_t i = 0; i < s->n_lists; i++)
-        needed += n_tail + (from->lists[i].n_log % WN_KV_SLOTS > 0);
-    if (needed > wn_kv_pool_n_free(s->pool))
-        return wn_error_set(err, WN_LIMIT, "no room for a prefix: %zu KV pages are free, not %zu",
-                            wn_kv_pool_n_free(s->pool), needed);
+    WN_TRY(check_room(s, from, err));
+    u.at = wn_alloc(s->n_lists + 1, sizeof *u.at);
+    if (!u.at)
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for a prefix' lists");
     share_state(s, from);
-    uint8_t *at = from->packed;
     for (size_t i = 0; i < s->n_lists; i++) {
         take_pages(s, &s->lists[i]);
-        move_rest(s, &s->lists[i], at, true);
-        at += n_rest(s, &s->lists[i]) * kv_slot_bytes(&s->layout);
+        u.at[i + 1] = u.at[i] + n_rest(s, &s->lists[i]) * kv_slot_bytes(&s->layout);
     }
+    wn_thread_pool_run(threads, s->n_lists, unpack_list, &u);
+    free(u.at);
     return WN_OK;
 }

@@ -49,9 +49,10 @@ wn_status wn_kv_store_pack(wn_kv_store **out, const wn_kv_store *s, wn_error *er
  * n_ctx aside, which n has to fit into: all of them, or fewer where that other one could be
  * truncated to them. */
 void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from, size_t n);
-/* Replaces the content of s by all that a packed store has. WN_LIMIT where the pool has not the
- * pages; s is empty then. */
-wn_status wn_kv_store_unpack(wn_kv_store *s, const wn_kv_store *packed, wn_error *err);
+/* Replaces the content of s by all that a packed store has, on these threads. WN_LIMIT where the
+ * pool has not the pages; s is empty then. */
+wn_status wn_kv_store_unpack(wn_kv_store *s, const wn_kv_store *packed, wn_thread_pool *threads,
+                             wn_error *err);
 void wn_kv_store_close(wn_kv_store *s); /* NULL is fine */
 
 /* Takes slots for n <= n_chunk tokens behind the sequence. WN_LIMIT, and nothing has changed, where

@@ -243,7 +243,7 @@ wn_status wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_k
     wn_status status = WN_OK;
     wn_session_drop_mark(s);
     if (wn_kv_store_tail_first(kv) > 0) {
-        status = wn_kv_store_unpack(s->kv, kv, err);
+        status = wn_kv_store_unpack(s->kv, kv, wn_compute_pool(s->compute), err);
         n = status == WN_OK ? n : 0;
     } else {
         wn_kv_store_copy(s->kv, kv, n);

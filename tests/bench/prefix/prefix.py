@@ -61,8 +61,8 @@ class Winnow:
             elif name == "error":
                 sys.exit(data)
             elif name == "done":
-                timings = json.loads(data)["timings"]
-                prefix["alone_ms"] = round(timings["prefill_ms"] - prefix["load_ms"], 2)
+                done = json.loads(data)
+                prefix["alone_ms"] = round(done["timings"]["prefill_ms"] - done["prefix"]["load_ms"], 2)
         if first is None or prefix.get("source") != wanted:
             sys.exit(f"{corpus}: wanted a prefix from {wanted}, got {prefix}, first token {first}")
         return 1000 * first, prefix
