@@ -1,11 +1,8 @@
 /* What tells prefixes apart: the installation's secret, the model, the corpus. */
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "api/service_prefix.h"
 #include "base/fs.h"
@@ -38,54 +35,13 @@ wn_status wn_service_prefix_secret(wn_service *s, wn_error *err)
     return status;
 }
 
-static wn_status add_file(wn_sha256 *sha, const char *path, wn_error *err)
-{
-    struct stat st;
-    char text[400];
-    if (stat(path, &st) != 0)
-        return wn_error_set_errno(err, errno, "%s", path);
-    if (!S_ISREG(st.st_mode))
-        return WN_OK;
-    const int len =
-        snprintf(text, sizeof text, "%.255s %lld %lld.%09ld\n", wn_fs_basename(path),
-                 (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
-    return wn_sha256_add(sha, text, (size_t)len, err);
-}
-
-/* The files of a folder, links to files among them, by name; or the one file. */
-static wn_status add_files(wn_sha256 *sha, const char *path, wn_error *err)
-{
-    struct dirent **names = NULL;
-    if (!wn_fs_is_dir(path))
-        return add_file(sha, path, err);
-    const int n = scandir(path, &names, NULL, alphasort);
-    if (n < 0)
-        return wn_error_set_errno(err, errno, "%s", path);
-    wn_status status = WN_OK;
-    for (int i = 0; i < n; i++) {
-        char *file = wn_fs_join(path, names[i]->d_name);
-        if (status == WN_OK)
-            status = file ? add_file(sha, file, err)
-                          : wn_error_set(err, WN_NO_MEMORY, "prefixes: out of memory");
-        free(file);
-        free(names[i]);
-    }
-    free(names);
-    return status;
-}
-
-/* Which model it is: by its files' names, sizes and times, since reading gigabytes to the end takes
- * longer than many a prefix; and its tokenizer. */
+/* Which model it is, and its tokenizer: by what is in them. All of a model's bytes take longer to
+ * hash than many a prefix takes to read. */
 wn_status wn_service_prefix_identify(wn_service *s, wn_error *err)
 {
-    uint8_t digest[WN_SHA256_BYTES] = {0}, tokenizer[WN_SHA256_BYTES] = {0};
+    uint8_t tokenizer[WN_SHA256_BYTES] = {0};
     char hex[WN_SHA256_HEX], tokenizer_hex[WN_SHA256_HEX];
-    wn_sha256 *sha = NULL;
-    WN_TRY(wn_sha256_open(&sha, err));
-    wn_status status = add_files(sha, wn_model_path(s->model), err);
-    wn_sha256_close(sha, digest);
-    WN_TRY(status);
-    wn_hex(digest, sizeof digest, hex);
+    WN_TRY(wn_model_sample_fingerprint(s->model, hex, err));
     wn_tokenizer_fingerprint(wn_model_tokenizer(s->model), tokenizer);
     wn_hex(tokenizer, sizeof tokenizer, tokenizer_hex);
     snprintf(s->prefixes.model_key, sizeof s->prefixes.model_key, "%s %s", hex, tokenizer_hex);

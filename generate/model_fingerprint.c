@@ -6,6 +6,9 @@
 #include "generate/dms_heads.h"
 #include "generate/model_internal.h"
 
+#define N_SAMPLES 16 /* of a tensor */
+#define SAMPLE_BYTES ((size_t)512)
+
 static wn_status add_config(wn_sha256 *sha, const wn_model_config *c, wn_error *err)
 {
     char text[512];
@@ -20,7 +23,32 @@ static wn_status add_config(wn_sha256 *sha, const wn_model_config *c, wn_error *
     return wn_sha256_add(sha, text, (size_t)len, err);
 }
 
-static wn_status add_tensor(wn_sha256 *sha, const wn_tensor *t, wn_error *err)
+/* What of a tensor's bytes is hashed. */
+typedef wn_status (*add_bytes)(wn_sha256 *sha, const wn_tensor *t, wn_error *err);
+
+static wn_status add_all(wn_sha256 *sha, const wn_tensor *t, wn_error *err)
+{
+    WN_TRY(wn_sha256_add(sha, t->data, t->bytes, err));
+    if (wn_dtype_block_elements(t->dtype) > 1) /* packed elsewhere: no second copy in memory */
+        wn_file_map_drop(t->data, t->bytes);
+    return WN_OK;
+}
+
+/* Pieces from the first byte to the last, as far from one another. */
+static wn_status add_samples(wn_sha256 *sha, const wn_tensor *t, wn_error *err)
+{
+    const uint8_t *bytes = t->data;
+    if (t->bytes <= N_SAMPLES * SAMPLE_BYTES)
+        return wn_sha256_add(sha, bytes, t->bytes, err);
+    const size_t step = (t->bytes - SAMPLE_BYTES) / (N_SAMPLES - 1);
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        const size_t at = i + 1 < N_SAMPLES ? i * step : t->bytes - SAMPLE_BYTES;
+        WN_TRY(wn_sha256_add(sha, bytes + at, SAMPLE_BYTES, err));
+    }
+    return WN_OK;
+}
+
+static wn_status add_tensor(wn_sha256 *sha, const wn_tensor *t, add_bytes add, wn_error *err)
 {
     wn_strbuf head = {0};
     wn_strbuf_printf(&head, "%s %s", t->name, wn_dtype_name(t->dtype));
@@ -31,14 +59,12 @@ static wn_status add_tensor(wn_sha256 *sha, const wn_tensor *t, wn_error *err)
                            ? wn_error_set(err, WN_NO_MEMORY, "tensor %s: out of memory", t->name)
                            : wn_sha256_add(sha, head.data, head.len, err);
     if (status == WN_OK && t->bytes)
-        status = wn_sha256_add(sha, t->data, t->bytes, err);
+        status = add(sha, t, err);
     wn_strbuf_free(&head);
-    if (wn_dtype_block_elements(t->dtype) > 1) /* packed elsewhere: no second copy in memory */
-        wn_file_map_drop(t->data, t->bytes);
     return status;
 }
 
-wn_status wn_model_fingerprint(const wn_model *m, char hex[WN_SHA256_HEX], wn_error *err)
+static wn_status hash(const wn_model *m, add_bytes add, char hex[WN_SHA256_HEX], wn_error *err)
 {
     wn_sha256 *sha = NULL;
     uint8_t digest[WN_SHA256_BYTES] = {0};
@@ -48,8 +74,18 @@ wn_status wn_model_fingerprint(const wn_model *m, char hex[WN_SHA256_HEX], wn_er
     for (size_t i = 0; status == WN_OK && i < n; i++) /* in order of names */
         status = add_tensor(
             sha, m->gguf ? wn_gguf_tensor_at(m->gguf, i) : wn_safetensors_tensor_at(m->tensors, i),
-            err);
+            add, err);
     wn_sha256_close(sha, digest);
     wn_hex(digest, sizeof digest, hex);
     return status;
+}
+
+wn_status wn_model_fingerprint(const wn_model *m, char hex[WN_SHA256_HEX], wn_error *err)
+{
+    return hash(m, add_all, hex, err);
+}
+
+wn_status wn_model_sample_fingerprint(const wn_model *m, char hex[WN_SHA256_HEX], wn_error *err)
+{
+    return hash(m, add_samples, hex, err);
 }

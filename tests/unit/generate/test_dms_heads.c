@@ -372,14 +372,17 @@ static void test_bad_metadata(void **state)
 static void test_fingerprint(void **state)
 {
     (void)state;
-    char again[WN_SHA256_HEX];
+    char again[WN_SHA256_HEX], sampled[WN_SHA256_HEX], sampled_again[WN_SHA256_HEX];
     wn_model *m = NULL;
     WN_ASSERT_OK(wn_model_open_weights(&m, compute, folder, err));
     WN_ASSERT_OK(wn_model_fingerprint(m, again, err));
     assert_string_equal(again, fingerprint);
+    WN_ASSERT_OK(wn_model_sample_fingerprint(m, sampled, err));
     m->config.rope_theta += 1;
     WN_ASSERT_OK(wn_model_fingerprint(m, again, err));
     assert_string_not_equal(again, fingerprint);
+    WN_ASSERT_OK(wn_model_sample_fingerprint(m, sampled_again, err));
+    assert_string_not_equal(sampled_again, sampled);
     wn_model_close(m);
     char path[96];
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
@@ -393,6 +396,8 @@ static void test_fingerprint(void **state)
     WN_ASSERT_OK(wn_model_open_weights(&m, compute, folder, err));
     WN_ASSERT_OK(wn_model_fingerprint(m, again, err));
     assert_string_not_equal(again, fingerprint);
+    WN_ASSERT_OK(wn_model_sample_fingerprint(m, sampled_again, err));
+    assert_string_not_equal(sampled_again, sampled);
     wn_model_close(m);
 }
 
