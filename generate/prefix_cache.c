@@ -1,5 +1,6 @@
 #include "generate/prefix_cache.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,27 @@ const char *wn_prefix_source_name(wn_prefix_source s)
 {
     static const char *const names[] = {"none", "session", "memory", "disk"};
     return names[s];
+}
+
+prefix_node *prefix_cheapest(wn_prefix_cache *c, const char *corpus, prefix_worth worth,
+                             const prefix_node *but, double *aged)
+{
+    prefix_node *best = NULL;
+    double lowest = INFINITY;
+    for (prefix_scope *s = c->scopes; s; s = s->next) {
+        if (corpus && strcmp(s->corpus, corpus) != 0)
+            continue;
+        for (prefix_node *n = s->root.children; n; n = prefix_after(n, &s->root)) {
+            const double own = worth(c, n, but);
+            if (own < lowest) {
+                lowest = own;
+                best = n;
+            }
+        }
+    }
+    if (best && lowest > *aged)
+        *aged = lowest;
+    return best;
 }
 
 wn_status wn_prefix_cache_open(wn_prefix_cache **out, const wn_prefix_cache_options *options,

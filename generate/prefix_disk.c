@@ -72,27 +72,13 @@ static bool has_file_below(const prefix_node *node)
     return false;
 }
 
-/* What no other file needs and is worth least (as in prefix_memory.c). */
-static prefix_node *cheapest(wn_prefix_cache *c, const char *corpus, const prefix_node *keep)
+/* Of a file that no other file needs. */
+static double worth_of(const wn_prefix_cache *c, const prefix_node *node, const prefix_node *keep)
 {
-    prefix_node *best = NULL;
-    double lowest = INFINITY;
-    for (prefix_scope *s = c->scopes; s; s = s->next) {
-        if (corpus && strcmp(s->corpus, corpus) != 0)
-            continue;
-        for (prefix_node *n = &s->root; n; n = prefix_after(n, &s->root)) {
-            if (!n->file_bytes || has_file_below(n) || is_ancestor(n, keep))
-                continue;
-            const double priority = n->file_base + n->read_ms / (double)n->file_bytes;
-            if (priority < lowest) {
-                lowest = priority;
-                best = n;
-            }
-        }
-    }
-    if (best && lowest > c->file_aged)
-        c->file_aged = lowest;
-    return best;
+    (void)c;
+    if (!node->file_bytes || has_file_below(node) || is_ancestor(node, keep))
+        return INFINITY;
+    return node->file_base + node->read_ms / (double)node->file_bytes;
 }
 
 bool prefix_disk_make_room(wn_prefix_cache *c, const prefix_node *parent, size_t bytes)
@@ -104,7 +90,7 @@ bool prefix_disk_make_room(wn_prefix_cache *c, const prefix_node *parent, size_t
         if (bytes > limit)
             return false;
         while (prefix_disk_bytes(c, corpora[i]) > limit - bytes) {
-            prefix_node *victim = cheapest(c, corpora[i], parent);
+            prefix_node *victim = prefix_cheapest(c, corpora[i], worth_of, parent, &c->file_aged);
             if (!victim)
                 return false;
             remove_file(c, victim);

@@ -78,6 +78,15 @@ struct wn_prefix_cache {
     wn_prefix_stats stats;
 };
 
+/* prefix_cache.c. GreedyDual-Size (Cao and Irani, USENIX 1997): the node with the lowest base +
+ * cost / bytes goes, and every later use starts from what that one had, so that costs age. */
+typedef double (*prefix_worth)(const wn_prefix_cache *c, const prefix_node *node,
+                               const prefix_node *but); /* INFINITY: it has to stay */
+/* The node of a corpus (NULL: of all) that is worth least, and *aged is at least that then; NULL:
+ * all have to stay. */
+prefix_node *prefix_cheapest(wn_prefix_cache *c, const char *corpus, prefix_worth worth,
+                             const prefix_node *but, double *aged);
+
 /* prefix_tree.c */
 wn_status prefix_scope_of(wn_prefix_cache *c, const wn_prefix_request *r, bool make,
                           prefix_scope **out, wn_error *err);

@@ -1,7 +1,4 @@
-/* The memory of prefixes: which pages they hold, and what goes when a budget is full.
- *
- * GreedyDual-Size (Cao and Irani, USENIX 1997): the node with the lowest base + cost / bytes goes,
- * and every later use starts from what that one had, so that costs age. */
+/* The memory of prefixes: which pages they hold, and what goes when a budget is full. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -161,26 +158,11 @@ static size_t gain_of(const wn_prefix_cache *c, const prefix_node *node)
            (heir ? 0 : node->kv_bytes);
 }
 
-static prefix_node *cheapest(wn_prefix_cache *c, const char *corpus, const prefix_node *but)
+static double worth_of(const wn_prefix_cache *c, const prefix_node *node, const prefix_node *but)
 {
-    prefix_node *best = NULL;
-    double lowest = INFINITY;
-    for (prefix_scope *s = c->scopes; s; s = s->next) {
-        if (corpus && strcmp(s->corpus, corpus) != 0)
-            continue;
-        for (prefix_node *n = &s->root; n; n = prefix_after(n, &s->root)) {
-            if (!n->kv || n->busy || n == but)
-                continue;
-            const double priority = n->base + cost_of(c, n) / (double)(gain_of(c, n) + sizeof *n);
-            if (priority < lowest) {
-                lowest = priority;
-                best = n;
-            }
-        }
-    }
-    if (best && lowest > c->aged)
-        c->aged = lowest;
-    return best;
+    if (!node->kv || node->busy || node == but)
+        return INFINITY;
+    return node->base + cost_of(c, node) / (double)(gain_of(c, node) + sizeof *node);
 }
 
 /* Of what others than the corpus named may have; NULL: of all. */
@@ -207,7 +189,7 @@ static bool make_room(wn_prefix_cache *c, const prefix_node *node, const wn_kv_s
         if (needed_for(c, kv, node, is_any) > limit)
             return false; /* others went for nothing */
         while (prefix_memory_bytes(c, corpora[i]) + needed_for(c, kv, node, is_new) > limit) {
-            prefix_node *victim = cheapest(c, corpora[i], node);
+            prefix_node *victim = prefix_cheapest(c, corpora[i], worth_of, node, &c->aged);
             if (!victim)
                 return false;
             prefix_memory_release(c, victim);
