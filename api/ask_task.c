@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/http_fields.h"
 #include "api/route_view.h"
 #include "base/checked.h"
 #include "base/log.h"
@@ -25,6 +26,18 @@ wn_ask_task *wn_ask_task_open(wn_http_call *call, const char *corpus, bool strea
     t->ask.corpus = t->corpus_name;
     t->ask.search = (wn_search_options)WN_SEARCH_DEFAULTS;
     return t;
+}
+
+bool wn_ask_task_mode(wn_http_call *call, wn_ask_task *t)
+{
+    const char *mode = wn_ask_mode_name(WN_ASK_PASSAGES);
+    if (!wn_field_string(call, call->json, "mode", 64, &mode))
+        return false;
+    if (wn_ask_mode_parse(mode, &t->ask.mode))
+        return true;
+    wn_http_fail(call, 400, "unsupported_value", "mode",
+                 "'mode' must be passages, documents, corpus or auto.");
+    return false;
 }
 
 void wn_ask_task_clear(wn_http_task *task)

@@ -42,6 +42,8 @@ struct wn_ask_task {
 
 wn_ask_task *wn_ask_task_open(wn_http_call *call, const char *corpus, bool stream,
                               const wn_ask_format *format);
+/* Field mode of the request; false after a 400. */
+bool wn_ask_task_mode(wn_http_call *call, wn_ask_task *t);
 wn_status wn_ask_task_work(wn_http_task *task, wn_error *err);
 void wn_ask_task_clear(wn_http_task *task);
 

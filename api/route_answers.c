@@ -143,27 +143,14 @@ static bool read_history(wn_http_call *call, wn_ask_task *t)
     return t->history != NULL;
 }
 
-static bool read_mode(wn_http_call *call, wn_ask_mode *out)
-{
-    const char *mode = "passages";
-    if (!wn_field_string(call, call->json, "mode", 64, &mode))
-        return false;
-    if (wn_ask_mode_parse(mode, out))
-        return true;
-    wn_http_fail(call, 400, "unsupported_value", "mode",
-                 "'mode' must be passages, documents, corpus or auto.");
-    return false;
-}
-
 void wn_route_answers(wn_http_call *call)
 {
     const char *question = NULL;
     bool stream = false, explain = false;
     int64_t top_k = 8;
-    wn_ask_mode mode = WN_ASK_PASSAGES;
     if (!wn_field_required_string(call, call->json, "question", WN_MAX_QUESTION, &question) ||
         !wn_field_bool(call, call->json, "stream", &stream) ||
-        !wn_field_bool(call, call->json, "explain", &explain) || !read_mode(call, &mode) ||
+        !wn_field_bool(call, call->json, "explain", &explain) ||
         !wn_field_int(call, call->json, "top_k", 1, MAX_TOP_K, &top_k))
         return;
     wn_ask_task *t = wn_ask_task_open(call, call->params[0], stream, &format);
@@ -171,10 +158,9 @@ void wn_route_answers(wn_http_call *call)
         return;
     t->ask.question = question;
     t->ask.explain = explain;
-    t->ask.mode = mode;
     t->ask.search.top_k = (size_t)top_k;
     if (wn_route_sampling_read(call, 0, &t->sampling) && read_history(call, t) &&
-        wn_route_filter(call, &t->filter))
+        wn_ask_task_mode(call, t) && wn_route_filter(call, &t->filter))
         wn_http_task_submit(&t->task, call);
     else
         wn_http_task_drop(&t->task);

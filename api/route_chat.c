@@ -1,6 +1,7 @@
 /* POST /v1/chat/completions. Model winnow/<corpus>: the last user message is answered from the
- * corpus, earlier ones are its history (system messages give way to our own instructions). Any
- * other model name must be the generator's: then the conversation goes to it as it is. */
+ * corpus, earlier ones are its history (system messages give way to our own instructions); mode and
+ * filters are as for POST /v1/corpora/{id}/answers. Any other model name must be the generator's:
+ * then the conversation goes to it as it is. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,7 +118,8 @@ static void chat_with_corpus(wn_http_call *call, chat_request *q)
     c->turns = q->turns;
     q->turns = (wn_chat_turns){0};
     if (wn_route_sampling_read(call, CORPUS_TEMPERATURE, &t->sampling) &&
-        split_turns(call, &c->turns, t) && wn_route_filter(call, &t->filter))
+        wn_ask_task_mode(call, t) && split_turns(call, &c->turns, t) &&
+        wn_route_filter(call, &t->filter))
         wn_http_task_submit(&t->task, call);
     else
         wn_http_task_drop(&t->task);

@@ -154,9 +154,20 @@
     $("answer").replaceChildren(...out);
   }
 
+  /** What was read, where auto chose; what did not fit; what was held already. */
+  function readingRemark(data) {
+    const reading = data.reading, out = [];
+    if (data.prefix.cached_tokens) out.push(data.prefix.cached_tokens + " of the tokens were read before");
+    if (reading.why) out.push("mode " + reading.mode + ": " + reading.why);
+    if (reading.left_out.length)
+      out.push("no room for " + reading.left_out.map((d) => d.filename).join(", "));
+    return out.map((part) => "; " + part).join("");
+  }
+
   function handle(state, event, data) {
     if (event === "retrieval") {
-      $("phase").textContent = data.passages.length + " passages found, reading ...";
+      $("phase").textContent = "reading " + data.passages.length + " passages of " + data.reading.documents +
+        (data.reading.documents === 1 ? " document" : " documents") + " ...";
     } else if (event === "progress") {
       $("progress").hidden = data.done_tokens >= data.total_tokens;
       $("progress").value = data.total_tokens ? data.done_tokens / data.total_tokens : 0;
@@ -175,7 +186,7 @@
       render(state);
       const seconds = (data.timings.retrieval_ms + data.timings.prefill_ms + data.timings.decode_ms) / 1000;
       $("figures").textContent = data.usage.prompt_tokens + " tokens read, " + data.usage.completion_tokens +
-        " written, " + seconds.toFixed(1) + " s" + (data.finish_reason === "length" ? "; cut at the length limit" : "");
+        " written, " + seconds.toFixed(1) + " s" + (data.finish_reason === "length" ? "; cut at the length limit" : "") + readingRemark(data);
     } else if (event === "error") {
       state.ended = true;
       throw new Error(data.error.message);
@@ -217,7 +228,7 @@
       const response = await api(corpusPath("/answers"), {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        body: JSON.stringify({ question: $("question").value, stream: true }),
+        body: JSON.stringify({ question: $("question").value, mode: $("mode").value, stream: true }),
         signal: running.signal
       });
       await readEvents(response, state);
