@@ -7,6 +7,7 @@
 #include "api/service_prefix.h"
 #include "base/checked.h"
 #include "base/fs.h"
+#include "base/log.h"
 
 #define DEFAULT_GENERATOR "qwen2.5-1.5b"
 #define SMALL_GENERATOR "smollm2-135m"
@@ -282,9 +283,51 @@ static wn_status open_entry(wn_service *s, const char *name, unsigned mode, open
     return WN_OK;
 }
 
+/* Takes the entry out of the list and closes it. */
+static void close_entry(wn_service *s, open_corpus *c)
+{
+    for (open_corpus **link = &s->corpora; *link; link = &(*link)->next) {
+        if (*link == c) {
+            *link = c->next;
+            break;
+        }
+    }
+    wn_corpus_close(c->corpus);
+    free(c);
+}
+
+/* One that another process has deleted is no longer handed out. */
+static bool take_deleted(wn_service *s, char name[sizeof s->corpora->name])
+{
+    pthread_mutex_lock(&s->lock);
+    open_corpus *c = s->corpora;
+    while (c && (c->doomed || c->writable || wn_corpus_is_there(c->corpus)))
+        c = c->next;
+    if (c) {
+        memcpy(name, c->name, sizeof c->name);
+        c->doomed = true;
+        if (c->refs == 0)
+            close_entry(s, c);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return c != NULL;
+}
+
+void wn_service_notice_deletions(wn_service *s)
+{
+    char name[sizeof s->corpora->name];
+    while (take_deleted(s, name)) {
+        wn_error err = {0};
+        if (wn_service_prefix_drop(s, name, 0, NULL, &err) != WN_OK)
+            wn_log(WN_LOG_WARN, "api", "corpus %s was deleted, its prefixes are not: %s", name,
+                   err.text);
+    }
+}
+
 wn_status wn_service_corpus(wn_service *s, const char *name, unsigned mode, wn_corpus **out,
                             wn_error *err)
 {
+    wn_service_notice_deletions(s);
     if (!wn_corpus_name_valid(name))
         return wn_error_set(err, WN_INVALID,
                             "corpus name \"%.64s\": use 1 to 64 of a-z, 0-9, _ and -, beginning "
@@ -299,19 +342,6 @@ wn_status wn_service_corpus(wn_service *s, const char *name, unsigned mode, wn_c
     }
     pthread_mutex_unlock(&s->lock);
     return status;
-}
-
-/* Takes the entry out of the list and closes it. */
-static void close_entry(wn_service *s, open_corpus *c)
-{
-    for (open_corpus **link = &s->corpora; *link; link = &(*link)->next) {
-        if (*link == c) {
-            *link = c->next;
-            break;
-        }
-    }
-    wn_corpus_close(c->corpus);
-    free(c);
 }
 
 void wn_service_corpus_release(wn_service *s, wn_corpus *corpus)
@@ -344,6 +374,20 @@ size_t wn_service_count_question(wn_service *s, const wn_corpus *corpus, uint64_
     }
     pthread_mutex_unlock(&s->lock);
     return n;
+}
+
+bool wn_service_corpus_changed(wn_service *s, const wn_corpus *corpus, uint64_t generation)
+{
+    bool changed = false;
+    pthread_mutex_lock(&s->lock);
+    for (open_corpus *c = s->corpora; c; c = c->next) {
+        if (c->corpus != corpus)
+            continue;
+        changed = c->tended != generation;
+        c->tended = generation;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return changed;
 }
 
 bool wn_service_corpus_is_gone(wn_service *s, const wn_corpus *corpus)

@@ -19,6 +19,7 @@ typedef struct open_corpus {
     size_t refs;
     size_t n_asked; /* questions in mode auto to the corpus of this generation */
     uint64_t generation;
+    uint64_t tended; /* generation for which prefixes of what is gone were dropped */
 } open_corpus;
 
 typedef struct service_prefixes {
@@ -69,6 +70,11 @@ struct wn_service {
 wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err);
 /* Questions in mode auto to the corpus as it is, before this one, which is counted. */
 size_t wn_service_count_question(wn_service *s, const wn_corpus *c, uint64_t generation);
+/* It has another generation than when this was asked last; true the first time. */
+bool wn_service_corpus_changed(wn_service *s, const wn_corpus *c, uint64_t generation);
+/* Corpora that other processes have deleted are closed; what was read of them is dropped. Any
+ * thread. */
+void wn_service_notice_deletions(wn_service *s);
 /* It was deleted while this handle was out. */
 bool wn_service_corpus_is_gone(wn_service *s, const wn_corpus *c);
 /* Loads the embedder. Call with embed_lock held. */

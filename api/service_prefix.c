@@ -202,6 +202,24 @@ wn_status wn_service_prefix_drop(wn_service *s, const char *corpus, int64_t docu
     return status;
 }
 
+static bool is_gone(void *ctx, const char *document, int64_t read_unix_s)
+{
+    wn_document_record d = {0};
+    wn_status status = wn_corpus_document(ctx, strtoll(document, NULL, 10), false, &d, NULL);
+    const bool gone = status == WN_NOT_FOUND || (status == WN_OK && d.doc.created_at > read_unix_s);
+    wn_document_record_free(&d);
+    return gone;
+}
+
+void wn_service_prefix_drop_gone(wn_service *s, wn_corpus *corpus, const char *name)
+{
+    if (wn_prefix_cache_drop_gone(s->prefixes.cache, name, is_gone, corpus) == 0)
+        return;
+    wn_log(WN_LOG_INFO, "api", "corpus %s: prefixes of documents that are gone were dropped", name);
+    atomic_store(&s->prefixes.dropped, true);
+    wn_service_tend(s);
+}
+
 wn_status wn_service_prefix_save(wn_service *s, uint64_t *n_written, wn_error *err)
 {
     wn_prefix_cache *cache = s->prefixes.cache;
@@ -227,6 +245,7 @@ void wn_service_prefix_stats(wn_service *s, wn_prefix_stats *out)
 
 void wn_service_tend(wn_service *s)
 {
+    wn_service_notice_deletions(s);
     if (!atomic_exchange(&s->prefixes.dropped, false))
         return;
     if (s->session)

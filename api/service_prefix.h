@@ -34,6 +34,9 @@ typedef struct wn_prefix_use {
 } wn_prefix_use;
 wn_status wn_prefix_use_of(wn_service *s, wn_corpus *corpus, const char *name, wn_prefix_use *out,
                            wn_error *err);
+/* Another process may have changed the corpus: prefixes of documents that are gone or others by now
+ * go, memory at once. Engine worker. */
+void wn_service_prefix_drop_gone(wn_service *s, wn_corpus *corpus, const char *name);
 /* Tokens of a prompt with these sources that need not be read. */
 wn_status wn_prefix_use_peek(const wn_prefix_use *use, wn_session *session,
                              const wn_search_result *hits, const wn_prompt_tokens *prompt,

@@ -13,6 +13,8 @@ wn_status wn_prefix_use_of(wn_service *s, wn_corpus *corpus, const char *name, w
     WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
     *out =
         (wn_prefix_use){.cache = s->prefixes.cache, .corpus = name, .generation = stats.generation};
+    if (out->cache && wn_service_corpus_changed(s, corpus, stats.generation))
+        wn_service_prefix_drop_gone(s, corpus, name);
     return out->cache ? wn_service_prefix_key(s, corpus, name, out->key, err) : WN_OK;
 }
 

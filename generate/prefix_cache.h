@@ -106,6 +106,12 @@ wn_status wn_prefix_cache_save(wn_prefix_cache *c, wn_error *err);
  * own are the caller's to truncate. *n_dropped (NULL is fine): nodes. */
 wn_status wn_prefix_cache_drop(wn_prefix_cache *c, const char *corpus, const char *document,
                                size_t *n_dropped, wn_error *err);
+/* Likewise every prefix of a corpus with the text of a document that is gone, or is another one by
+ * now: gone says so of one that was read at that time or before. It must not call the cache.
+ * Returns the nodes. */
+typedef bool (*wn_prefix_gone_fn)(void *ctx, const char *document, int64_t read_unix_s);
+size_t wn_prefix_cache_drop_gone(wn_prefix_cache *c, const char *corpus, wn_prefix_gone_fn gone,
+                                 void *ctx);
 void wn_prefix_cache_tend(wn_prefix_cache *c);
 
 typedef struct wn_prefix_info { /* of one node */

@@ -4,12 +4,25 @@
 
 #include "generate/prefix_internal.h"
 
-static bool has_document(const prefix_node *node, const char *document)
+/* Which nodes go: those with a text of a document that is gone. */
+typedef struct selection {
+    wn_prefix_gone_fn gone; /* NULL: all nodes */
+    void *ctx;
+} selection;
+
+static bool is_gone(const selection *which, const prefix_node *node)
 {
-    for (size_t i = 0; i < node->n_ends; i++)
-        if (node->ends[i].document && strcmp(node->ends[i].document, document) == 0)
+    for (size_t i = 0; which->gone && i < node->n_ends; i++)
+        if (node->ends[i].document &&
+            which->gone(which->ctx, node->ends[i].document, node->created))
             return true;
-    return false;
+    return !which->gone;
+}
+
+static bool is_named(void *ctx, const char *document, int64_t read_unix_s)
+{
+    (void)read_unix_s;
+    return strcmp(document, ctx) == 0;
 }
 
 /* Of a subtree that is no longer in the tree: its parent may live on in the first of these pages;
@@ -43,13 +56,13 @@ static size_t bury(wn_prefix_cache *c, prefix_node *node)
     return n;
 }
 
-static size_t drop_below(wn_prefix_cache *c, prefix_node *top, const char *document)
+static size_t drop_below(wn_prefix_cache *c, prefix_node *top, const selection *which)
 {
     size_t n = 0;
     for (prefix_node *child = top->children, *next; child; child = next) {
         next = child->next;
-        if (document && !has_document(child, document)) {
-            n += drop_below(c, child, document);
+        if (!is_gone(which, child)) {
+            n += drop_below(c, child, which);
             continue;
         }
         prefix_disk_remove(c, child);
@@ -70,24 +83,37 @@ static void wait_for_file(wn_prefix_cache *c)
     pthread_cond_broadcast(&c->saved);
 }
 
-wn_status wn_prefix_cache_drop(wn_prefix_cache *c, const char *corpus, const char *document,
-                               size_t *n_dropped, wn_error *err)
+static size_t drop(wn_prefix_cache *c, const char *corpus, const selection *which)
 {
     size_t n = 0;
-    (void)err;
     pthread_mutex_lock(&c->lock);
     wait_for_file(c);
     for (prefix_scope *s = c->scopes; s; s = s->next) {
         if (corpus && strcmp(s->corpus, corpus) != 0)
             continue;
         s->n_drops++;
-        n += drop_below(c, &s->root, document);
+        n += drop_below(c, &s->root, which);
     }
     c->stats.dropped += n;
     pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
+wn_status wn_prefix_cache_drop(wn_prefix_cache *c, const char *corpus, const char *document,
+                               size_t *n_dropped, wn_error *err)
+{
+    const size_t n =
+        drop(c, corpus, &(selection){document ? is_named : NULL, (void *)(uintptr_t)document});
+    (void)err;
     if (n_dropped)
         *n_dropped = n;
     return WN_OK;
+}
+
+size_t wn_prefix_cache_drop_gone(wn_prefix_cache *c, const char *corpus, wn_prefix_gone_fn gone,
+                                 void *ctx)
+{
+    return drop(c, corpus, &(selection){gone, ctx});
 }
 
 static void free_dead(wn_prefix_cache *c)

@@ -147,8 +147,18 @@ wn_status wn_corpus_open(wn_corpus **out, const char *dir, unsigned mode, wn_err
         free_corpus(c);
         return status;
     }
+    struct stat st = {0};
+    (void)stat(c->db_path, &st); /* open, so nothing else gets its number */
+    c->file_device = st.st_dev;
+    c->file_number = st.st_ino;
     *out = c;
     return WN_OK;
+}
+
+bool wn_corpus_is_there(const wn_corpus *c)
+{
+    struct stat st;
+    return stat(c->db_path, &st) == 0 && st.st_dev == c->file_device && st.st_ino == c->file_number;
 }
 
 /* The vector file is worth writing when its lack would cost the next start something: small

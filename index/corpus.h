@@ -28,6 +28,8 @@ enum { WN_CORPUS_READ = 0, WN_CORPUS_WRITE = 1, WN_CORPUS_CREATE = 2 };
 
 wn_status wn_corpus_open(wn_corpus **out, const char *dir, unsigned mode, wn_error *err);
 void wn_corpus_close(wn_corpus *c);
+/* False: it was deleted since, perhaps by another process, and another one may be in its place. */
+bool wn_corpus_is_there(const wn_corpus *c);
 
 /* What a block is; ingest's parsers produce them, citations show their heading and page. */
 typedef enum wn_block_kind {

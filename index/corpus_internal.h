@@ -16,12 +16,13 @@
 
 struct wn_corpus {
     char *dir, *db_path, *vector_path;
-    int lock_fd;                   /* -1 in read mode */
-    pthread_mutex_t write_mutex;   /* guards the two below */
-    wn_corpus_db *writer;          /* NULL in read mode */
-    bool write_failed;             /* open the connection anew before the next write */
-    pthread_mutex_t refresh_mutex; /* one brings the vector file up to date at a time */
-    atomic_bool changed;           /* vectors were put or deleted through this handle */
+    uint64_t file_device, file_number; /* of the database that is open */
+    int lock_fd;                       /* -1 in read mode */
+    pthread_mutex_t write_mutex;       /* guards the two below */
+    wn_corpus_db *writer;              /* NULL in read mode */
+    bool write_failed;                 /* open the connection anew before the next write */
+    pthread_mutex_t refresh_mutex;     /* one brings the vector file up to date at a time */
+    atomic_bool changed;               /* vectors were put or deleted through this handle */
     wn_reader_pool *readers;
     wn_vector_store *vectors;
 };

@@ -41,6 +41,16 @@ check_match "no such mode" "$(ask magic "$other")" '"param":"mode"'
 follow=$(json "$url/$answers" -d '{"question":"And of room 13?","mode":"corpus","max_tokens":24,"history":[{"question":"'"$other"'","answer":"Red."}]}')
 check "a follow-up goes on behind the corpus" "$(field "$follow" prefix.source)" host
 
+# OpenAI's route takes a mode, too.
+chat() { json "$url/v1/chat/completions" -d '{"model":"winnow/houses","mode":"'"$1"'","max_tokens":24,"messages":[{"role":"user","content":"'"$other"'"}]}'; }
+chatted=$(chat corpus)
+check "chat completions read the corpus" "$(field "$chatted" usage.prompt_tokens)" "$(field "$second" usage.prompt_tokens)"
+check_match "... from memory" "$(field "$chatted" usage.prompt_tokens_details.cached_tokens)" '^1[0-9]{3}$'
+check_match "... or passages, which are fewer" "$(($(field "$chatted" usage.prompt_tokens) - $(field "$(chat passages)" usage.prompt_tokens)))" '^[1-9][0-9]*$'
+check_match "... and no other mode" "$(chat magic)" '"param":"mode"'
+check_match "the page offers them" "$(curl -s "$url/" | tr -d '\n')" '<select id="mode">.*value="auto".*value="documents".*value="corpus"'
+check_match "and the description" "$(curl -s "$url/openapi.json")" '"ChatRequest":.*"mode":'
+
 metrics=$(curl -s "$url/metrics")
 check_match "hits are counted" "$(grep -c 'winnow_prefix_hits_total.* [1-9]' <<< "$metrics")" '^[12]$'
 check_match "bytes in memory are told" "$metrics" 'winnow_prefix_bytes\{tier="memory"\} [1-9][0-9]{6,}'
@@ -94,5 +104,28 @@ check_match "read again" "$(files)" '^[1-9]'
 check_match "delete the corpus" "$(curl -s -X DELETE "$url/v1/corpora/houses")" '"deleted":true'
 check "no file is left of that" "$(files)" 0
 check "404" "$(curl -s -o "$work/out" -w '%{http_code}' "$url/v1/corpora/houses/prefix")" 404
+
+# What another process replaces or deletes goes from this one's memory as well.
+elsewhere() { "$winnow" "$@" --small --data-dir "$work/data" --quiet > "$work/elsewhere" 2>&1 || cat "$work/elsewhere"; }
+texts() { python3 -c 'import json, sys
+print(max([x["texts"] for x in json.load(sys.stdin)["nodes"] if x["memory_bytes"]] + [0]))' <<< "$(curl -s "$url/v1/corpora/$1/prefix")"; }
+about() { json "$url/v1/corpora/$1/answers" -d '{"question":"'"$first"'","mode":"'"$2"'","top_k":1,"max_tokens":2}' > "$work/out"; }
+elsewhere ingest --corpus towns "$work/mill.txt" "$work/tower.txt"
+elsewhere ingest --corpus villages "$work/mill.txt"
+about towns corpus
+about villages corpus
+check "two texts in memory" "$(texts towns)" 2
+sleep 1.1 # a document's time has whole seconds
+text tower 31 blue > "$work/tower.txt"
+elsewhere ingest --corpus towns "$work/tower.txt"
+check "not yet noticed" "$(texts towns)" 2
+about towns passages
+check_match "a question notices" "$(texts towns)" '^[01]$'
+elsewhere corpus delete towns --yes
+before=$(curl -s "$url/metrics" | sed -n 's/^winnow_prefix_bytes{tier="memory"} //p')
+about villages corpus
+after=$(curl -s "$url/metrics" | sed -n 's/^winnow_prefix_bytes{tier="memory"} //p')
+check_match "a corpus, with any question" "$((before - after))" '^[1-9][0-9]{6,}$'
+check "... is no longer there" "$(curl -s -o "$work/out" -w '%{http_code}' "$url/v1/corpora/towns")" 404
 stop
 finish
