@@ -3,12 +3,16 @@
 turns, on the same model, text and questions. Standard library only.
 
     prefix.py --winnow build/winnow --llama DIR/build/bin --model smollm2-135m.gguf --text book.txt --csv results/NAME.csv
-    prefix.py ... --heads deploy/heads/smollm2-135m.safetensors --kv-ratio 4.5 --tokens 4000
+    prefix.py ... --heads deploy/heads/smollm2-135m.safetensors --kv-ratio 4.5 --tokens 4000 --many 50 --as-of 6
 
 Every row is a question that was not asked before, behind the same N tokens of text; milliseconds from the request to
 the first piece of the answer, as a client sees them.
-  winnow     cold; memory: the prefix is in the cache; disk: the server was started anew. `new alone`: of the memory
-             row, what the engine needed to read the question's own tokens behind the prefix.
+  winnow     cold; memory: the prefix is in the cache; disk: the server was started anew. HTTP, the corpus' texts from
+             its database, the prompt's tokens and events are in it. `new alone`: of the memory row, what the engine
+             needed to read the question's own tokens behind the prefix. held: all that the cache has of it, in memory
+             or on disk.
+  many       with --many N: N such texts are asked about one after the other, and all once more, by a server whose
+             memory for prefixes is what llama.cpp's files of --as-of M texts take; memory hits of the second round.
   llama.cpp  cold; slot: the prompt is still in its slot; ram: another prompt was there meanwhile (--cache-ram); file:
              slot saved, server started anew, slot restored (the restore counts).
 """
@@ -36,12 +40,15 @@ class Winnow:
         self.args, self.name = args, "heads " + args.kv_ratio if heads else "dense"
         self.data = data_folder(os.path.join(work, "winnow-" + ("heads" if heads else "dense")), args.models)
         self.common = ["--data-dir", self.data, "--model", args.model, "--threads", str(args.threads),
-                       "--context", str(max(args.tokens) + 1024), "--kv-format", args.kv_format]
+                       "--context", str(int(1.15 * max(args.tokens)) + 1024), "--kv-format", args.kv_format]
         if heads:
             self.common += ["--heads", args.heads, "--kv-ratio", args.kv_ratio]
 
-    def start(self):
-        self.server = Server([self.args.winnow, "serve", *self.common], "/readyz")
+    def start(self, *more):
+        self.server = Server([self.args.winnow, "serve", *self.common, *more], "/readyz")
+
+    def held(self, corpus):
+        return json.loads(self.server.call("GET", f"/v1/corpora/{corpus}/prefix")[1])
 
     def ingest(self, corpus, path):
         done = subprocess.run([self.args.winnow, "ingest", "--quiet", "--corpus", corpus, *self.common, path],
@@ -63,8 +70,10 @@ class Winnow:
             elif name == "done":
                 done = json.loads(data)
                 prefix["alone_ms"] = round(done["timings"]["prefill_ms"] - done["prefix"]["load_ms"], 2)
-        if first is None or prefix.get("source") != wanted:
+        if first is None or (wanted and prefix.get("source") != wanted):
             sys.exit(f"{corpus}: wanted a prefix from {wanted}, got {prefix}, first token {first}")
+        if wanted:
+            prefix["held_bytes"] = self.held(corpus)["disk_bytes" if wanted == "disk" else "memory_bytes"]
         return 1000 * first, prefix
 
 
@@ -108,7 +117,7 @@ def questions(text):
 
 class Bench:
     def __init__(self, args):
-        self.args, self.rows = args, []
+        self.args, self.rows, self.chars = args, [], {}
         self.machine, self.commit = machine(), commit()
 
     def keep(self, tokens, program, setting, source, ms, prefix=None):
@@ -157,6 +166,30 @@ class Bench:
             restored = llama.slot("restore")
             self.keep(tokens, "llama.cpp", "", "file", restored + llama.ask(text, next(ask)), {"held_bytes": size})
         llama.server.stop()
+        return size
+
+    def many(self, w, tokens, text, size, work, ask):
+        n, length = self.args.many, min(len(text), self.chars[tokens])
+        for i in range(n):
+            start = (len(text) - length) * i // n
+            path = os.path.join(work, f"many-{i}.txt")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text[start:start + length])
+            w.ingest(f"many-{tokens}-{i}", path)
+        corpora = [f"many-{tokens}-{i}" for i in range(n)]
+        w.start("--prefix-memory", str(self.args.as_of * size >> 20), "--prefix-disk", "0")
+        for corpus in corpora:
+            w.ask(corpus, next(ask), None)
+        again = [w.ask(corpus, next(ask), None) for corpus in corpora]
+        states = [w.held(corpus) for corpus in corpora]
+        w.server.stop()
+        found = [ms for ms, prefix in again if prefix["source"] == "host" and 2 * prefix["cached_tokens"] > tokens]
+        held = sum(s["memory_bytes"] for s in states)
+        print(f"{len(found)} of {n} prefixes of {tokens} tokens are in {held / 1e6:.1f} MB of the "
+              f"{self.args.as_of * size / 1e6:.1f} MB that llama.cpp has {self.args.as_of} in; "
+              f"{statistics.mean(s['tokens'] for s in states):.0f} tokens each")
+        self.keep(tokens, "winnow", w.name, f"{len(found)} of {n} in memory", statistics.median(found or [0]),
+                  {"held_bytes": held})
 
     def run(self, work):
         with open(self.args.text, encoding="utf-8", errors="replace") as f:
@@ -170,10 +203,13 @@ class Bench:
             path = os.path.join(work, f"text-{n}.txt")
             with open(path, "w", encoding="utf-8") as f:
                 f.write(part)
+            self.chars[n] = len(part)
             ask = questions(part)
             for w in settings:
                 self.winnow(w, n, f"text-{n}", path, ask)
-            self.llama(llama, n, part, ask)
+            size = self.llama(llama, n, part, ask)
+            if self.args.many:
+                self.many(settings[-1], n, text, size, work, ask)
 
     def table(self):
         def median(**wanted):
@@ -210,6 +246,8 @@ def main():
     parser.add_argument("--text", required=True)
     parser.add_argument("--tokens", default="1000,4000,7500", type=lambda s: [int(n) for n in s.split(",")])
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--many", type=int, default=0)
+    parser.add_argument("--as-of", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--csv", required=True, help="one line a sample is added")
     args = parser.parse_args()
