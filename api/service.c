@@ -213,10 +213,24 @@ wn_status wn_service_embedder_locked(wn_service *s, wn_embedder **out, wn_error 
     return WN_OK;
 }
 
+#define WARM_TOKENS 32 /* a question's */
+
+/* The first question does not wait for memory that the system has to clear first. */
+static wn_status warm_up(wn_session *session, wn_error *err)
+{
+    static const int32_t ids[WARM_TOKENS];
+    if (wn_session_capacity(session) < WARM_TOKENS)
+        return WN_OK;
+    WN_TRY(wn_session_append(session, ids, WARM_TOKENS, NULL, NULL, err));
+    wn_session_truncate(session, 0);
+    return WN_OK;
+}
+
 wn_status wn_service_load(wn_service *s, wn_error *err)
 {
     wn_session *session = NULL;
     WN_TRY(wn_service_session(s, &session, err));
+    WN_TRY(warm_up(session, err));
     const char *name = NULL;
     size_t dim = 0;
     return wn_service_embedder_info(s, &name, &dim, err);
