@@ -260,13 +260,13 @@ static void *save_all(void *cache)
     return NULL;
 }
 
-/* Until a file is being written, or no more are. */
+/* Until a file is being written, or so many were. */
 static void wait_for_a_file(wn_prefix_cache *c, size_t n_files)
 {
     bool found = false;
     for (int i = 0; i < 20000 && !found; i++) {
         pthread_mutex_lock(&c->lock);
-        found = c->saving || c->stats.files_written == n_files;
+        found = c->saving || c->stats.files_written >= n_files;
         pthread_mutex_unlock(&c->lock);
         usleep(found ? 0 : 100);
     }
