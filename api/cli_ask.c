@@ -327,14 +327,26 @@ static wn_status remember(history *h, const char *question, const char *answer, 
     return WN_OK;
 }
 
-static void forget(history *h)
+/* The first n turns. */
+static void forget(history *h, size_t n)
 {
-    for (size_t i = 0; i < h->n; i++) {
+    for (size_t i = 0; i < n; i++) {
         free((char *)h->turns[i].question);
         free((char *)h->turns[i].answer);
     }
-    free(h->turns);
-    *h = (history){0};
+    h->n -= n;
+    if (h->n)
+        memmove(h->turns, h->turns + n, h->n * sizeof *h->turns);
+}
+
+/* Half of them at once: what stands behind the documents then is read anew, which is not to happen
+ * with every question. */
+static void forget_half(history *h)
+{
+    const size_t n = (h->n + 1) / 2;
+    forget(h, n);
+    wn_remark("The first %zu turns of this conversation are forgotten: the context has no room.",
+              n);
 }
 
 /* One line of input without its newline; false at the end of input. */
@@ -350,8 +362,37 @@ static bool read_line(char **line, size_t *cap)
     return true;
 }
 
-/* The turns of a conversation that the model is shown: the context is finite. */
-#define MAX_TURNS 6
+/* What had no room in the prompt would have had it without the conversation. */
+static bool takes_too_much(const history *h, const wn_ask_result *r)
+{
+    return h->n > 0 && r->reading.n_left_out > 0 &&
+           r->answer.prompt_tokens > 2 * r->reading.n_tokens;
+}
+
+/* The whole conversation is shown while it fits: a follow-up goes on behind all that was read. */
+static wn_status chat_turn(wn_cli *cli, wn_ask *ask, history *h, wn_error *err)
+{
+    wn_ask_result result = {0};
+    wn_error own = {0};
+    wn_status status = WN_LIMIT;
+    while (status == WN_LIMIT) {
+        own = (wn_error){0};
+        ask->history = h->turns;
+        ask->n_history = h->n;
+        status = ask_once(cli, ask, &result, &own);
+        if (status == WN_LIMIT && h->n == 0)
+            break;
+        if (status == WN_LIMIT)
+            forget_half(h);
+    }
+    if (status != WN_OK)
+        return wn_error_set(err, status, "%s", own.text);
+    if (takes_too_much(h, &result))
+        forget_half(h);
+    status = remember(h, ask->question, result.answer.text, err);
+    wn_ask_result_free(&result);
+    return status;
+}
 
 static int run_chat(wn_cli *cli, wn_error *err)
 {
@@ -370,21 +411,15 @@ static int run_chat(wn_cli *cli, wn_error *err)
         if (strcmp(line, "/quit") == 0)
             break;
         if (strcmp(line, "/new") == 0)
-            forget(&h);
+            forget(&h, h.n);
         if (!*line || *line == '/')
             continue;
         ask.question = line;
-        size_t first = h.n > MAX_TURNS ? h.n - MAX_TURNS : 0;
-        ask.history = h.turns ? h.turns + first : NULL;
-        ask.n_history = h.n - first;
-        wn_ask_result result = {0};
-        status = ask_once(cli, &ask, &result, err);
-        if (status == WN_OK)
-            status = remember(&h, line, result.answer.text, err);
-        wn_ask_result_free(&result);
+        status = chat_turn(cli, &ask, &h, err);
     }
     free(line);
-    forget(&h);
+    forget(&h, h.n);
+    free(h.turns);
     wn_metadata_filter_free((wn_metadata_filter *)ask.search.filter);
     return status == WN_OK ? WN_EXIT_OK : WN_EXIT_FAILED;
 }
@@ -411,8 +446,13 @@ const wn_command wn_cli_ask = {
 const wn_command wn_cli_chat = {.name = "chat",
                                 .usage = "winnow chat --corpus NAME",
                                 .summary = "ask questions one after the other",
-                                .help = "Like ask, with the conversation so far in view. /new "
-                                        "forgets it, /quit or Ctrl-D ends.\n\nexamples:\n"
-                                        "  winnow chat --corpus notes",
+                                .help =
+                                    "Like ask, with the conversation so far in view: a "
+                                    "follow-up reads the answer before it and\nits own words, "
+                                    "behind what was read already (best with --mode corpus). "
+                                    "/new forgets the\nconversation, /quit or Ctrl-D ends. "
+                                    "Where the context gets full, its first half is\nforgotten, "
+                                    "and said so.\n\nexamples:\n"
+                                    "  winnow chat --corpus notes --mode corpus",
                                 .options = chat_options,
                                 .run = run_chat};

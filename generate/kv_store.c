@@ -351,17 +351,30 @@ size_t wn_kv_store_bytes(const wn_kv_store *s)
     return n * s->layout.page_bytes + s->packed_bytes + s->n_lists * n_pages * per_page;
 }
 
-size_t wn_kv_store_own_bytes(const wn_kv_store *s)
+/* A page that two of them share has the same place in both. */
+static bool is_in_any(const wn_kv_store *const *others, size_t n, size_t list, bool log,
+                      size_t page, const uint8_t *p)
 {
-    size_t n = 0;
+    for (size_t i = 0; i < n; i++) {
+        const kv_list *l = &others[i]->lists[list];
+        const size_t n_pages = kv_page_count(log ? l->n_log : others[i]->length);
+        if (page < n_pages && (log ? l->log : l->tail)[page] == p)
+            return true;
+    }
+    return false;
+}
+
+size_t wn_kv_store_bytes_beside(const wn_kv_store *s, const wn_kv_store *const *others, size_t n)
+{
+    size_t own = 0;
     for (size_t i = 0; i < s->n_lists; i++) {
         const kv_list *list = &s->lists[i];
         for (size_t page = 0; page < kv_page_count(list->n_log); page++)
-            n += !is_shared(s, list->log[page]);
+            own += !is_in_any(others, n, i, true, page, list->log[page]);
         for (size_t page = 0; page < kv_page_count(s->length); page++)
-            n += list->tail[page] && !is_shared(s, list->tail[page]);
+            own += list->tail[page] && !is_in_any(others, n, i, false, page, list->tail[page]);
     }
-    return n * s->layout.page_bytes;
+    return own * s->layout.page_bytes;
 }
 
 size_t wn_kv_store_n_kept(const wn_kv_store *s, size_t layer, size_t head)

@@ -85,8 +85,8 @@ void wn_kv_store_trim(wn_kv_store *s); /* gives the pool's free memory back, all
 
 /* Pages, shared ones included, what is packed, and what the lists themselves take. */
 size_t wn_kv_store_bytes(const wn_kv_store *s);
-/* Of pages that no other store has. */
-size_t wn_kv_store_own_bytes(const wn_kv_store *s);
+/* Of pages that none of these n stores has, forks or copies of the same sequence. */
+size_t wn_kv_store_bytes_beside(const wn_kv_store *s, const wn_kv_store *const *others, size_t n);
 /* Tokens that this head still has: its log and its tail. */
 size_t wn_kv_store_n_kept(const wn_kv_store *s, size_t layer, size_t head);
 /* Whether it has the one at this position. */

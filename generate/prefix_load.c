@@ -62,7 +62,7 @@ wn_status prefix_load(wn_prefix_cache *c, prefix_node *node, const int32_t *ids,
 {
     *n_bytes = 0;
     wn_session_truncate(s, 0);
-    wn_session_drop_mark(s);
+    wn_session_drop_marks(s, 0);
     wn_status status = load_chain(c, node, ids, s, true, n_bytes, err);
     if (status != WN_OK) {
         wn_kv_store_truncate(s->kv, 0);

@@ -36,12 +36,6 @@ static wn_status check_options(wn_session *s, const wn_session_options *options,
     return WN_OK;
 }
 
-/* Others can be cut anywhere: they need no mark. */
-static bool evicts(const wn_session *s)
-{
-    return s->point.window && s->point.window < s->n_ctx;
-}
-
 static wn_status open_store(wn_session *s, const wn_session_options *options, wn_error *err)
 {
     const wn_model_config *c = wn_model_config_of(s->model);
@@ -52,27 +46,9 @@ static wn_status open_store(wn_session *s, const wn_session_options *options, wn
                              .n_ctx = s->n_ctx,
                              .n_chunk = s->n_chunk,
                              .window = s->point.window,
-                             .n_spare = options->resume && evicts(s)
-                                            ? s->point.window / WN_KV_SLOTS + 4 /* of a mark */
-                                            : 0,
+                             .n_spare = options->resume ? wn_session_mark_pages(s) : 0,
                              .pool = options->pool};
     return wn_kv_store_open(&s->kv, &o, err);
-}
-
-static wn_status open_mark(wn_session *s, bool wanted, wn_error *err)
-{
-    if (!wanted || !evicts(s))
-        return WN_OK;
-    WN_TRY(wn_kv_store_fork(&s->mark, s->kv, err));
-    wn_kv_store_truncate(s->mark, 0);
-    return WN_OK;
-}
-
-void wn_session_drop_mark(wn_session *s)
-{
-    if (s->mark)
-        wn_kv_store_truncate(s->mark, 0);
-    s->mark_length = 0;
 }
 
 static wn_status carve_scratch(wn_session *s, wn_error *err)
@@ -123,7 +99,7 @@ wn_status wn_session_open(wn_session **out, const wn_model *m, wn_compute *c,
     if (status == WN_OK)
         status = open_store(s, options, err);
     if (status == WN_OK)
-        status = open_mark(s, options->resume, err);
+        status = wn_session_open_marks(s, options->resume, err);
     if (status == WN_OK)
         status = carve_scratch(s, err);
     if (status != WN_OK) {
@@ -152,7 +128,7 @@ wn_status wn_session_fork(wn_session **out, const wn_session *from, wn_error *er
     s->n_read = from->n_read;
     wn_status status = wn_kv_store_fork(&s->kv, from->kv, err);
     if (status == WN_OK)
-        status = open_mark(s, from->mark != NULL, err);
+        status = wn_session_open_marks(s, from->marks[0].kv != NULL, err);
     if (status == WN_OK)
         status = carve_scratch(s, err);
     if (status != WN_OK) {
@@ -173,7 +149,7 @@ void wn_session_close(wn_session *s)
                         s->new_v, s->inner, s->angles, s->logits};
     for (size_t i = 0; i < sizeof scratch / sizeof scratch[0]; i++)
         free(scratch[i]);
-    wn_kv_store_close(s->mark);
+    wn_session_close_marks(s);
     wn_kv_store_close(s->kv);
     if (s->ids)
         explicit_bzero(s->ids, s->length * sizeof *s->ids);
@@ -213,11 +189,11 @@ size_t wn_session_truncate(wn_session *s, size_t n)
 {
     const size_t length = s->length;
     s->length = wn_kv_store_truncate(s->kv, n);
-    if (s->mark_length > n)
-        wn_session_drop_mark(s);
-    if (n < length && s->length < s->mark_length) {
-        wn_kv_store_copy(s->kv, s->mark, s->mark_length);
-        s->length = s->mark_length;
+    const session_mark *mark = wn_session_mark_within(s, n);
+    wn_session_drop_marks(s, n);
+    if (n < length && mark && s->length < mark->length) {
+        wn_kv_store_copy(s->kv, mark->kv, mark->length);
+        s->length = mark->length;
     }
     if (s->n_read > s->length)
         s->n_read = s->length;
@@ -233,7 +209,8 @@ size_t wn_session_can_keep(const wn_session *s, size_t n)
         return s->length;
     if (wn_kv_store_tail_first(s->kv) == 0)
         return n;
-    return s->mark_length <= n ? s->mark_length : 0;
+    const session_mark *mark = wn_session_mark_within(s, n);
+    return mark ? mark->length : 0;
 }
 
 wn_status wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv,
@@ -241,7 +218,7 @@ wn_status wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_k
 {
     const size_t length = s->length;
     wn_status status = WN_OK;
-    wn_session_drop_mark(s);
+    wn_session_drop_marks(s, 0);
     if (wn_kv_store_tail_first(kv) > 0) {
         status = wn_kv_store_unpack(s->kv, kv, wn_compute_pool(s->compute), err);
         n = status == WN_OK ? n : 0;
@@ -261,7 +238,7 @@ size_t wn_session_capacity(const wn_session *s)
 
 size_t wn_session_kv_bytes(const wn_session *s)
 {
-    return wn_kv_store_bytes(s->kv) + (s->mark ? wn_kv_store_own_bytes(s->mark) : 0);
+    return wn_kv_store_bytes(s->kv) + wn_session_mark_bytes(s);
 }
 
 size_t wn_session_dense_bytes(const wn_session *s)
@@ -296,7 +273,8 @@ size_t wn_session_max_bytes(const wn_model *m, const wn_compute *c,
     const wn_dms_point *point =
         options->point || !options->heads ? options->point : options->heads->points;
     const size_t window = point && point->window < n_ctx ? point->window : 0;
-    const size_t n_partial = 8 + (options->resume ? window / WN_KV_SLOTS + 4 : 0);
+    const size_t n_chunk = options->n_chunk ? options->n_chunk : wn_compute_chunk(c);
+    const size_t n_partial = 8 + (options->resume ? wn_session_pages_of_marks(window, n_chunk) : 0);
     const wn_kv_layout layout =
         wn_kv_layout_of(wn_compute_kv_format(c, options->kv_format), config->head_dim);
     return (n_ctx / WN_KV_SLOTS + n_partial) * config->n_layers * config->n_kv_heads *

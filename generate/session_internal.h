@@ -1,5 +1,5 @@
-/* A session's state, shared by session.c (memory), session_step.c (tokens are appended), forward.c
- * (the computation) and eviction.c (which keys stay). */
+/* A session's state, shared by session.c (memory), session_marks.c (ways back), session_step.c
+ * (tokens are appended), forward.c (the computation) and eviction.c (which keys stay). */
 #ifndef WN_GENERATE_SESSION_INTERNAL_H
 #define WN_GENERATE_SESSION_INTERNAL_H
 
@@ -8,16 +8,28 @@
 #include "generate/model_internal.h"
 #include "generate/session.h"
 
+/* What kv was after the first tokens, so that truncate can go back there. */
+typedef struct session_mark {
+    wn_kv_store *kv; /* NULL: not asked for */
+    size_t length;   /* 0: none */
+} session_mark;
+
+enum {
+    SESSION_MARK_CUT, /* the last cut between chunks of what was read last: for another question */
+    SESSION_MARK_END, /* the end of that, before an answer was chosen: for the next turn behind it
+                       */
+    SESSION_MARKS
+};
+
 struct wn_session {
     const wn_model *model;
     wn_compute *compute;
     size_t n_ctx, n_chunk;
-    size_t length;     /* tokens held */
-    size_t n_read;     /* of them, from the first on, read: not decoded, nor behind a decoded one */
-    int32_t *ids;      /* [n_ctx] */
-    wn_kv_store *kv;   /* K after RoPE */
-    wn_kv_store *mark; /* what kv was after the first mark_length tokens; NULL: not asked for */
-    size_t mark_length;
+    size_t length;   /* tokens held */
+    size_t n_read;   /* of them, from the first on, read: not decoded, nor behind a decoded one */
+    int32_t *ids;    /* [n_ctx] */
+    wn_kv_store *kv; /* K after RoPE */
+    session_mark marks[SESSION_MARKS];
     const wn_dms_heads *heads;
     wn_dms_point point; /* window 0: dense */
     wn_token_range keep[WN_SESSION_MAX_KEEP];
@@ -57,8 +69,22 @@ size_t wn_session_can_keep(const wn_session *s, size_t n);
  * tokens, of the same kind and pool. WN_LIMIT: no room; s is empty then. */
 wn_status wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv,
                          wn_error *err);
-/* truncate cannot go back any more; the mark's pages are free. */
-void wn_session_drop_mark(wn_session *s);
+
+/* session_marks.c; none of them can fail once they are open. */
+wn_status wn_session_open_marks(wn_session *s, bool wanted, wn_error *err); /* kv is open */
+void wn_session_close_marks(wn_session *s);
+void wn_session_set_mark(wn_session *s, size_t which); /* here, if all until here was read */
+/* Those behind n: truncate cannot go back there any more, their pages are free. Whether there were
+ * any. */
+bool wn_session_drop_marks(wn_session *s, size_t n);
+/* The last one within the first n tokens; NULL: none. */
+const session_mark *wn_session_mark_within(const wn_session *s, size_t n);
+/* Of pages that only marks have. */
+size_t wn_session_mark_bytes(const wn_session *s);
+/* Of each list, that marks take at most. */
+size_t wn_session_mark_pages(const wn_session *s);
+size_t wn_session_pages_of_marks(size_t window, size_t n_chunk); /* window 0: dense */
+
 /* Their K and V go to the caches, their last hidden states to x: those that are wanted, the others'
  * rows of x are not finished. */
 void wn_session_forward(const wn_session_rows *r);

@@ -39,10 +39,8 @@ static size_t settled_at(const wn_session *s, size_t length, bool decode)
 static bool drop_marks(const wn_session_rows *r)
 {
     bool any = false;
-    for (size_t i = 0; i < r->n; i++) {
-        any = any || r->sessions[i]->mark_length;
-        wn_session_drop_mark(r->sessions[i]);
-    }
+    for (size_t i = 0; i < r->n; i++)
+        any = wn_session_drop_marks(r->sessions[i], 0) || any;
     return any;
 }
 
@@ -52,6 +50,8 @@ wn_status wn_session_step(const wn_session_rows *r, const int32_t *ids, size_t *
     size_t settled[WN_SESSIONS_MAX];
     for (size_t i = 0; i < r->n; i++) {
         stores[i] = r->sessions[i]->kv;
+        if (r->decode) /* the next turn reads on from here */
+            wn_session_set_mark(r->sessions[i], SESSION_MARK_END);
         settled[i] = settled_at(r->sessions[i], r->sessions[i]->length + r->n_each, r->decode);
     }
     wn_error no_room = {0};
@@ -85,15 +85,6 @@ static wn_status read_chunk(wn_session *s, const int32_t *ids, size_t n, size_t 
     return wn_session_step(&r, ids, &full, err);
 }
 
-/* At the last cut between chunks before n_left more tokens end, where all until there was read. */
-static void set_mark(wn_session *s, size_t n_left)
-{
-    if (!s->mark || s->length % s->n_chunk || n_left >= s->n_chunk || s->n_read < s->length)
-        return;
-    wn_kv_store_copy(s->mark, s->kv, s->length);
-    s->mark_length = s->length;
-}
-
 wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_progress_fn progress,
                             void *progress_ctx, wn_error *err)
 {
@@ -102,7 +93,8 @@ wn_status wn_session_append(wn_session *s, const int32_t *ids, size_t n, wn_prog
         size_t m = chunk_size(s, n - done);
         WN_TRY(read_chunk(s, ids + done, m, done + m == n ? 1 : 0, err));
         done += m;
-        set_mark(s, n - done);
+        if (s->length % s->n_chunk == 0 && n - done < s->n_chunk)
+            wn_session_set_mark(s, SESSION_MARK_CUT);
         if (done == n) {
             wn_session_project(s, m - 1, 1, true, s->logits);
             wn_kv_store_trim(s->kv); /* the last chunk's */

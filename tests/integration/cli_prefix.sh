@@ -128,10 +128,16 @@ exec 7>&-
 kill "$holder" 2>/dev/null || true
 wait "$holder" 2>/dev/null || true
 
-# A conversation goes on behind the corpus: the second question is read behind the first.
-printf '%s\n%s\n' "$other" "And of room 13?" | "$winnow" chat --mode corpus >"$work/out" 2>"$work/remarks"
-[ "$(grep -c 'tokens taken from' "$work/remarks")" -eq 2 ] || fail "$(cat "$work/remarks")"
-grep -q 'tokens taken from the question before' "$work/remarks" || fail "$(cat "$work/remarks")"
+# A conversation stays where it is, also where keys are evicted: a follow-up reads the answer before it and its own words.
+for heads in off "$source/deploy/heads/smollm2-135m.safetensors"; do
+    options=(--mode corpus)
+    [ "$heads" = off ] || options+=(--heads "$heads" --kv-format int8)
+    printf '%s\n%s\n%s\n' "$other" "And of room 13?" "And of room 14?" |
+        "$winnow" chat "${options[@]}" >"$work/out" 2>"$work/remarks"
+    [ "$(grep -c 'tokens taken from the question before' "$work/remarks")" -eq 2 ] || fail "$heads: $(cat "$work/remarks")"
+    new=$(sed -n 's/^\([0-9]*\) tokens read in.*/\1/p' "$work/remarks" | tail -2 | sort -n | tail -1)
+    [ "$new" -lt 80 ] || fail "$heads: a follow-up read $new tokens: $(cat "$work/remarks")"
+done
 
 # A corpus goes with its prefixes.
 "$winnow" corpus delete notes --yes --quiet >"$work/out"

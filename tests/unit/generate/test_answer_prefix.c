@@ -6,6 +6,7 @@
 #include "generate/answer_prefix.h"
 
 #define MODEL_FILE "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf"
+#define HEADS_FILE WN_SOURCE_DIR "/deploy/heads/smollm2-135m.safetensors"
 
 static char tesla[4000], bridge[4000];
 static wn_source sources[3];
@@ -112,8 +113,9 @@ static wn_status on_prefill(void *ctx, size_t done, size_t total)
     return ++l->n_prefill == l->cancel_at ? WN_CANCELLED : WN_OK;
 }
 
-static void ask(wn_session *session, wn_prefix_cache *through, const char *question, listener *l,
-                wn_answer *a)
+/* A question behind these turns. */
+static void follow(wn_session *session, wn_prefix_cache *through, const wn_answer_turn *history,
+                   size_t n_history, const char *question, listener *l, wn_answer *a)
 {
     const wn_answer_request r = {.session = session,
                                  .prefixes = through,
@@ -125,6 +127,8 @@ static void ask(wn_session *session, wn_prefix_cache *through, const char *quest
                                  .question = question,
                                  .sources = sources,
                                  .n_sources = 3,
+                                 .history = history,
+                                 .n_history = n_history,
                                  .sampler = WN_SAMPLER_GREEDY,
                                  .max_tokens = 24};
     const wn_answer_events events = {.ctx = l, .on_prefix = on_prefix, .on_prefill = on_prefill};
@@ -139,6 +143,12 @@ static void ask(wn_session *session, wn_prefix_cache *through, const char *quest
     assert_int_equal(a->prefix.cached_tokens + a->prefix.new_tokens, a->prompt_tokens);
     assert_true(a->first_token_ms >= a->prefix.load_ms + a->prefix.read_ms);
     assert_true((a->prefix.held_bytes > 0) == (a->prefix.cached_tokens > 0));
+}
+
+static void ask(wn_session *session, wn_prefix_cache *through, const char *question, listener *l,
+                wn_answer *a)
+{
+    follow(session, through, NULL, 0, question, l, a);
 }
 
 static wn_session *open_session(void)
@@ -181,6 +191,55 @@ static void test_same_words(void **state)
     wn_session_close(t);
 }
 
+/* A conversation stays in its session: each turn reads the answer before it and its own question,
+ * and says what it would say if it read all of it. */
+static void converse(const wn_dms_heads *heads)
+{
+    static const char *const questions[] = {"Who wrote letters?", "How long is an arch?",
+                                            "Where was letter 3 written?", "And letter 12?"};
+    const wn_session_options o = {.n_ctx = 2048, .heads = heads, .resume = true, .pool = pool};
+    wn_session *s = NULL, *cold = NULL;
+    wn_answer_turn turns[4] = {0};
+    WN_ASSERT_OK(wn_session_open(&s, model, compute, &o, err));
+    WN_ASSERT_OK(wn_session_open(&cold, model, compute, &o, err));
+    wn_answer a = {0}, b = {0};
+    size_t before = 0;
+    ask(s, cache, "Where is the bridge?", &(listener){0}, &a); /* the corpus is kept now */
+    wn_answer_free(&a);
+    wn_session_truncate(s, 0);
+    for (size_t i = 0; i < 4; i++) {
+        follow(s, cache, turns, i, questions[i], &(listener){0}, &a);
+        assert_int_equal(a.prefix.source, i ? WN_PREFIX_SESSION : WN_PREFIX_MEMORY);
+        assert_true(a.prefix.cached_tokens >= before);
+        assert_true(i == 0 || a.prefix.cached_tokens == before);
+        assert_true(a.prefix.new_tokens < 80);
+        before = a.prompt_tokens;
+        wn_session_truncate(cold, 0);
+        follow(cold, NULL, turns, i, questions[i], &(listener){0}, &b);
+        assert_int_equal(b.prefix.source, WN_PREFIX_NONE);
+        assert_string_equal(a.text, b.text);
+        assert_int_equal(a.completion_tokens, b.completion_tokens);
+        turns[i] = (wn_answer_turn){questions[i], strdup(a.text)};
+        wn_answer_free(&a);
+        wn_answer_free(&b);
+    }
+    for (size_t i = 0; i < 4; i++)
+        free((char *)(uintptr_t)turns[i].answer);
+    wn_session_close(s);
+    wn_session_close(cold);
+}
+
+static void test_conversation(void **state)
+{
+    (void)state;
+    NEED_MODEL;
+    wn_dms_heads *heads = NULL;
+    converse(NULL);
+    WN_ASSERT_OK(wn_dms_heads_open(&heads, model, HEADS_FILE, err));
+    converse(heads);
+    wn_dms_heads_close(heads);
+}
+
 static void test_cancel(void **state)
 {
     (void)state;
@@ -199,8 +258,8 @@ static void test_cancel(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ends),
-                                       cmocka_unit_test(test_same_words),
-                                       cmocka_unit_test(test_cancel)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ends), cmocka_unit_test(test_same_words),
+        cmocka_unit_test(test_conversation), cmocka_unit_test(test_cancel)};
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

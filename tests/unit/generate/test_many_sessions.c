@@ -168,7 +168,7 @@ static void live_on(population *p, life *l)
         break;
     case 5:
         (void)wn_session_truncate(l->s, length - below(p, (below(p, 2) ? length : length / 4) + 1));
-        p->n_resumed += l->heads && wn_session_length(l->s) % CHUNK == 0 && wn_session_length(l->s);
+        p->n_resumed += l->heads && wn_session_length(l->s) > 0;
         break;
     default:
         compare(p, l);

@@ -146,8 +146,8 @@ static void test_refusals(void **state)
     wn_strbuf_free(&bytes);
 }
 
-/* A session with heads goes back to the last cut of what it read, if asked to be able to, and from
- * there on has the bits of one that read all. */
+/* A session with heads goes back to the end of what it read, or to the last cut before, if asked to
+ * be able to, and from there on has the bits of one that read all. */
 static void test_resume(void **state)
 {
     (void)state;
@@ -166,7 +166,20 @@ static void test_resume(void **state)
     const size_t bytes = wn_session_kv_bytes(s);
     for (size_t at = 0; at < 20; at++)
         WN_ASSERT_OK(wn_session_decode(s, ids[at], err));
-    assert_int_equal(wn_session_truncate(s, 120), 96);
+    assert_true(wn_session_kv_bytes(s) > bytes); /* both ways back are kept */
+    assert_int_equal(wn_session_truncate(s, 120), 110);
+    assert_int_equal(wn_session_n_read(s), 110);
+    assert_int_equal(wn_session_kv_bytes(s), bytes);
+    append(s, ids + 110, 40);
+    assert_memory_equal(wn_session_logits(s), whole, sizeof whole);
+    assert_int_equal(wn_session_truncate(s, 127), 110); /* the cut is at 128 by now */
+    append(s, ids + 110, 10);
+    WN_ASSERT_OK(wn_session_decode(s, ids[0], err));
+    assert_int_equal(wn_session_truncate(s, 119), 0); /* its end was at 120 */
+    append(s, ids, 110);
+    for (size_t at = 0; at < 20; at++)
+        WN_ASSERT_OK(wn_session_decode(s, ids[at], err));
+    assert_int_equal(wn_session_truncate(s, 109), 96);
     assert_int_equal(wn_session_n_read(s), 96);
     append(s, ids + 96, 14);
     assert_int_equal(wn_session_kv_bytes(s), bytes);
