@@ -15,24 +15,32 @@ typedef enum wn_ask_mode {
     WN_ASK_PASSAGES,  /* the passages that search finds */
     WN_ASK_DOCUMENTS, /* the documents that those stand in, whole, as many of the best as fit */
     WN_ASK_CORPUS,    /* all documents; an error where they do not fit */
-    WN_ASK_AUTO       /* the corpus where that is cheap, passages elsewhere */
+    WN_ASK_AUTO       /* the largest of these that is cheap: see wn_ask_mode_choose */
 } wn_ask_mode;
 
 const char *wn_ask_mode_name(wn_ask_mode mode);
 bool wn_ask_mode_parse(const char *name, wn_ask_mode *out); /* false: no such mode */
 
-/* Tokens are those of the model that answers. */
+/* What could be read. Tokens are those of the model that answers. */
+typedef struct wn_ask_choice {
+    size_t n_tokens; /* of the whole prompt; 0: it cannot be read, at any rate not all of it */
+    size_t n_held;   /* of them, that need not be read: in memory or on disk */
+    size_t n_asked;  /* questions before this one that could have been answered from it as it is */
+} wn_ask_choice;
+
 typedef struct wn_ask_facts {
-    size_t corpus_tokens;   /* the prompt's with all documents; 0: more than could ever fit */
-    size_t room;            /* for a prompt, beside the answer */
-    size_t held_tokens;     /* of the corpus' prompt, that need not be read: in memory or on disk */
-    size_t n_asked;         /* questions to this corpus, as it is, before this one */
-    size_t passages_tokens; /* about as many would passages take */
+    size_t room;             /* for a prompt, beside the answer */
+    size_t n_passage_tokens; /* about as many would passages take */
+    wn_ask_choice corpus;
+    wn_ask_choice documents; /* all that the passages found stand in; looked at where the corpus
+                                does not fit */
 } wn_ask_facts;
 
-#define WN_ASK_WHY 200
-/* Reading the corpus pays where most of it is held, where it is hardly more than the passages, or
- * where questions keep coming (its prefix serves them all). why says so in words. */
+#define WN_ASK_WHY 240
+/* The corpus, or where it does not fit the documents that the passages stand in, if reading that
+ * pays: because most of it is held, because it is hardly more than the passages, or because
+ * questions to it keep coming, which its prefix will all serve. Passages otherwise. why says so in
+ * words. */
 wn_ask_mode wn_ask_mode_choose(const wn_ask_facts *facts, char why[WN_ASK_WHY]);
 
 #endif

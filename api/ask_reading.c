@@ -139,9 +139,9 @@ static wn_status pack(const wn_reading_limits *l, bool whole_documents, wn_searc
             swap_to(r->hits, k, n++);
     }
     wn_prompt_tokens_free(&t);
-    if (status == WN_OK)
-        settle(r, n, out);
-    return status;
+    WN_TRY(status);
+    settle(r, n, out);
+    return r->n ? encode(l, r, &out->prompt, err) : WN_OK;
 }
 
 wn_status wn_ask_read_passages(const wn_reading_limits *l, wn_search_result *hits,
@@ -201,31 +201,19 @@ static void copy_scores(const wn_search_result *from, wn_search_result *to)
     }
 }
 
-static void replace_hits(wn_search_result *hits, wn_search_result *by)
-{
-    wn_search_result old = *hits;
-    hits->hits = by->hits;
-    hits->n = by->n;
-    *by = (wn_search_result){0};
-    wn_search_result_free(&old);
-}
-
 wn_status wn_ask_read_documents(const wn_reading_limits *l, wn_corpus *corpus,
-                                wn_search_result *hits, wn_ask_reading *out, wn_error *err)
+                                const wn_search_result *found, wn_search_result *hits,
+                                wn_ask_reading *out, wn_error *err)
 {
-    wn_search_result whole = {0};
     size_t smallest = SIZE_MAX;
-    const bool found = hits->n > 0;
     out->mode = WN_ASK_DOCUMENTS;
-    wn_status status = expand(l, corpus, hits, &whole, out, err);
-    if (status == WN_OK) {
-        copy_scores(hits, &whole);
-        replace_hits(hits, &whole);
-        status = pack(l, true, hits, out, &smallest, err);
-    }
-    wn_search_result_free(&whole);
-    WN_TRY(status);
-    if (!found || out->n_sources > 0)
+    *hits = *found; /* how long it took */
+    hits->hits = NULL;
+    hits->n = 0;
+    WN_TRY(expand(l, corpus, found, hits, out, err));
+    copy_scores(found, hits);
+    WN_TRY(pack(l, true, hits, out, &smallest, err));
+    if (found->n == 0 || out->n_sources > 0)
         return WN_OK;
     for (size_t i = 0; i < out->n_left_out; i++)
         if (out->left_out[i].n_tokens < smallest)

@@ -2,8 +2,8 @@
  * (document, then place in it), so that the prefixes of prompts recur; and what had to stay out.
  *
  *     wn_reading_limits l = {.model = m, .capacity = n, .question = q, .max_tokens = 400};
- *     WN_TRY(wn_ask_read_documents(&l, corpus, &hits, &reading, err));   // hits: of a search
- *     ... hits are the sources now ...
+ *     WN_TRY(wn_ask_read_documents(&l, corpus, &found, &hits, &reading, err));
+ *     ... hits are the sources now, whole documents of what a search found ...
  *     wn_ask_reading_free(&reading);
  *
  * Nothing is cut: a passage or a document is shown whole or is named in left_out. Any thread.
@@ -28,7 +28,7 @@ typedef struct wn_ask_reading {
     size_t n_tokens;       /* of the sources in the prompt */
     wn_left_out *left_out; /* found, but no room; best first */
     size_t n_left_out;
-    wn_prompt_tokens prompt; /* of the corpus, which was encoded to be counted; else all zero */
+    wn_prompt_tokens prompt; /* with the sources; all zero where there are none */
 } wn_ask_reading;
 
 typedef struct wn_reading_limits {
@@ -43,11 +43,14 @@ typedef struct wn_reading_limits {
 size_t wn_reading_room(const wn_reading_limits *l); /* tokens for the prompt */
 
 /* hits: in, what search found, best first; out, the sources. WN_LIMIT where nothing of them fits:
- * the text says what would. The mode is the function's; why is left alone. */
+ * the text says what would. The mode is the function's; why is left alone. After a failure the
+ * caller frees hits and *out as after success. */
 wn_status wn_ask_read_passages(const wn_reading_limits *l, wn_search_result *hits,
                                wn_ask_reading *out, wn_error *err);
+/* The documents of what search found; hits: all zero, out: the sources. */
 wn_status wn_ask_read_documents(const wn_reading_limits *l, wn_corpus *corpus,
-                                wn_search_result *hits, wn_ask_reading *out, wn_error *err);
+                                const wn_search_result *found, wn_search_result *hits,
+                                wn_ask_reading *out, wn_error *err);
 /* All documents that match the filter (NULL: all). hits: all zero, out: the sources. WN_LIMIT where
  * not all fit; *n_tokens (NULL is fine) then says what the prompt has, 0: far too many. */
 wn_status wn_ask_read_corpus(const wn_reading_limits *l, wn_corpus *corpus,

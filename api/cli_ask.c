@@ -428,18 +428,21 @@ const wn_command wn_cli_ask = {
     .name = "ask",
     .usage = "winnow ask --corpus NAME QUESTION",
     .summary = "answer one question, with citations",
-    .help = "Finds passages, lets the model read them and streams its answer. Every citation's "
-            "quote is checked\nagainst the stored document before it is shown. When the documents "
-            "do not say, so does winnow.\n\n"
-            "--mode says what the model reads: the passages; or the documents that they stand in, "
-            "whole, as many\nof the best as the context holds; or the corpus, all of it. Nothing "
-            "is cut: what does not fit is named.\nauto reads the corpus where that is cheap (most "
-            "of it is held already, or questions keep coming) and\nsays why.\n\nexamples:\n"
-            "  winnow ask --corpus notes \"Who owns a value after a move?\"\n"
-            "  winnow ask --corpus notes --small --passages 3 \"...\"\n"
-            "  winnow ask --corpus notes --mode documents \"...\"\n"
-            "  winnow ask --corpus notes --model ~/models/Llama-3.2-3B-Instruct \"...\"\n"
-            "  winnow ask --corpus notes --json \"...\" | jq .citations",
+    .help =
+        "Finds passages, lets the model read them and streams its answer. Every citation's "
+        "quote is checked\nagainst the stored document before it is shown. When the documents "
+        "do not say, so does winnow.\n\n"
+        "--mode says what the model reads: the passages; or the documents that they stand in, "
+        "whole, as many\nof the best as the context holds; or the corpus, all of it. Nothing "
+        "is cut: what does not fit is named.\nauto reads the corpus, or where that does not fit "
+        "the documents, if that is cheap: most of it is held\nalready, it is hardly more than "
+        "the passages, or questions keep coming. It says what it chose, and why.\n\n"
+        "examples:\n"
+        "  winnow ask --corpus notes \"Who owns a value after a move?\"\n"
+        "  winnow ask --corpus notes --small --passages 3 \"...\"\n"
+        "  winnow ask --corpus notes --mode documents \"...\"\n"
+        "  winnow ask --corpus notes --model ~/models/Llama-3.2-3B-Instruct \"...\"\n"
+        "  winnow ask --corpus notes --json \"...\" | jq .citations",
     .options = ask_options,
     .run = run_ask};
 

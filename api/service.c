@@ -374,7 +374,20 @@ void wn_service_corpus_release(wn_service *s, wn_corpus *corpus)
     pthread_mutex_unlock(&s->lock);
 }
 
-size_t wn_service_count_question(wn_service *s, const wn_corpus *corpus, uint64_t generation)
+/* To the front of the list; what was not asked for longest goes. */
+static size_t count_asked(service_asked *asked, uint64_t which)
+{
+    size_t i = 0;
+    while (i < SERVICE_ASKED - 1 && asked[i].n && asked[i].which != which)
+        i++;
+    const size_t before = asked[i].n && asked[i].which == which ? asked[i].n : 0;
+    memmove(asked + 1, asked, i * sizeof *asked);
+    asked[0] = (service_asked){which, before + 1};
+    return before;
+}
+
+size_t wn_service_count_question(wn_service *s, const wn_corpus *corpus, uint64_t generation,
+                                 uint64_t which)
 {
     size_t n = 0;
     pthread_mutex_lock(&s->lock);
@@ -382,9 +395,9 @@ size_t wn_service_count_question(wn_service *s, const wn_corpus *corpus, uint64_
         if (c->corpus != corpus)
             continue;
         if (c->generation != generation)
-            c->n_asked = 0;
+            memset(c->asked, 0, sizeof c->asked);
         c->generation = generation;
-        n = c->n_asked++;
+        n = count_asked(c->asked, which);
     }
     pthread_mutex_unlock(&s->lock);
     return n;

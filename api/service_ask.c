@@ -1,23 +1,12 @@
-/* From a question to an answer: search, what the model is shown, the answer. */
-#include <math.h>
+/* From a question to an answer: search, what the model is shown (service_reading.c), the answer. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/service_prefix.h"
+#include "api/service_reading.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/strbuf.h"
 #include "generate/generation.h"
-
-/* When retrieval has found nothing good enough, the documents do not say: the best passage is far
- * in meaning (cosine) and shares fewer than about two rare words with the question (a word that
- * only one of n passages has adds about ln n to BM25). Measured by tests/bench/no_answer: refuses
- * 0.5 % of 211 questions that the corpus answers and 83.5 % of 200 that it does not. */
-#define WEAK_COSINE 0.35
-#define WEAK_RARE_WORDS 2.0
-
-#define PASSAGE_TOKENS 250 /* about, with title and headings */
 
 static wn_status parsers_of(wn_service *s, wn_parse_pool **out, wn_error *err)
 {
@@ -68,101 +57,6 @@ wn_status wn_service_search(wn_service *s, wn_corpus *c, const char *question, s
     return status;
 }
 
-/* A follow-up ("and when was that?") is searched together with the question before it. */
-static wn_status search_for(wn_service *s, wn_corpus *c, const wn_ask *ask, wn_search_result *out,
-                            wn_error *err)
-{
-    wn_strbuf query = {0};
-    if (ask->n_history > 0) {
-        wn_strbuf_adds(&query, ask->history[ask->n_history - 1].question);
-        wn_strbuf_addc(&query, ' ');
-    }
-    wn_strbuf_adds(&query, ask->question);
-    wn_status status =
-        wn_strbuf_failed(&query)
-            ? wn_error_set(err, WN_NO_MEMORY, "ask: out of memory")
-            : wn_service_search(s, c, wn_strbuf_cstr(&query), query.len, &ask->search, out, err);
-    wn_strbuf_free(&query);
-    return status;
-}
-
-static bool nothing_good_enough(const wn_search_result *r, size_t n_passages)
-{
-    double best_text = 0;
-    for (size_t i = 0; i < r->n; i++)
-        if (r->hits[i].text_rank > 0 && r->hits[i].text_score > best_text)
-            best_text = r->hits[i].text_score;
-    if (r->n == 0)
-        return true;
-    return !isnan(r->best_cosine) && r->best_cosine < WEAK_COSINE &&
-           best_text < WEAK_RARE_WORDS * log((double)n_passages + 1);
-}
-
-static wn_status read_passages(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
-                               const wn_reading_limits *l, wn_ask_result *out, bool *nothing,
-                               wn_error *err)
-{
-    wn_corpus_stats stats = {0};
-    double start = wn_clock_ms();
-    WN_TRY(search_for(s, corpus, ask, &out->retrieval, err));
-    out->retrieval_ms = wn_clock_ms() - start;
-    WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
-    *nothing = nothing_good_enough(&out->retrieval, stats.n_passages);
-    if (ask->mode == WN_ASK_DOCUMENTS)
-        return wn_ask_read_documents(l, corpus, &out->retrieval, &out->reading, err);
-    return wn_ask_read_passages(l, &out->retrieval, &out->reading, err);
-}
-
-static wn_status read_corpus(wn_corpus *corpus, const wn_ask *ask, const wn_reading_limits *l,
-                             wn_ask_result *out, size_t *n_tokens, wn_error *err)
-{
-    double start = wn_clock_ms();
-    out->retrieval.best_cosine = NAN;
-    wn_status status = wn_ask_read_corpus(l, corpus, ask->search.filter, &out->retrieval,
-                                          &out->reading, n_tokens, err);
-    out->retrieval_ms = wn_clock_ms() - start;
-    return status;
-}
-
-/* The corpus, if that is cheap: then it is read, and *chosen. */
-static wn_status try_corpus(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
-                            const wn_reading_limits *l, const wn_prefix_use *use,
-                            wn_ask_result *out, bool *chosen, wn_error *err)
-{
-    wn_corpus_stats stats = {0};
-    wn_ask_facts facts = {.room = wn_reading_room(l),
-                          .passages_tokens = ask->search.top_k * PASSAGE_TOKENS};
-    wn_error own = {0};
-    WN_TRY(wn_corpus_stats_read(corpus, &stats, err));
-    facts.n_asked = wn_service_count_question(s, corpus, stats.generation);
-    wn_status status = read_corpus(corpus, ask, l, out, &facts.corpus_tokens, &own);
-    if (status != WN_OK && status != WN_LIMIT)
-        return wn_error_set(err, status, "%s", own.text);
-    if (status == WN_OK)
-        WN_TRY(wn_prefix_use_peek(use, s->session, &out->retrieval, &out->reading.prompt,
-                                  &facts.held_tokens, err));
-    *chosen = wn_ask_mode_choose(&facts, out->reading.why) == WN_ASK_CORPUS;
-    if (*chosen)
-        return WN_OK;
-    out->reading.n_tokens = 0;
-    wn_prompt_tokens_free(&out->reading.prompt);
-    wn_search_result_free(&out->retrieval);
-    return WN_OK;
-}
-
-/* What the model is to be shown; *nothing: search found nothing good enough. */
-static wn_status choose_sources(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
-                                const wn_reading_limits *l, const wn_prefix_use *use,
-                                wn_ask_result *out, bool *nothing, wn_error *err)
-{
-    bool chosen = false;
-    if (ask->mode == WN_ASK_CORPUS)
-        return read_corpus(corpus, ask, l, out, NULL, err);
-    if (ask->mode == WN_ASK_AUTO)
-        WN_TRY(try_corpus(s, corpus, ask, l, use, out, &chosen, err));
-    return chosen ? WN_OK : read_passages(s, corpus, ask, l, out, nothing, err);
-}
-
 static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
                         const wn_ask_events *events, wn_ask_result *out, wn_error *err)
 {
@@ -183,7 +77,13 @@ static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
                                       .max_tokens = ask->max_tokens};
     wn_prefix_use use;
     WN_TRY(wn_prefix_use_of(s, corpus, ask->corpus, &use, err));
-    WN_TRY(choose_sources(s, corpus, ask, &limits, &use, out, &nothing, err));
+    WN_TRY(wn_service_read_sources(&(wn_service_reading){.service = s,
+                                                         .corpus = corpus,
+                                                         .session = session,
+                                                         .ask = ask,
+                                                         .limits = &limits,
+                                                         .use = &use},
+                                   out, &nothing, err));
     if (events && events->on_retrieval)
         WN_TRY(events->on_retrieval(events->ctx, &out->retrieval, &out->reading));
     WN_TRY(wn_ask_sources(&out->retrieval, &sources, err));

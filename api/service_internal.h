@@ -9,6 +9,14 @@
 #include "base/hash.h"
 #include "ingest/parse_worker.h"
 
+/* Questions that could have been answered from the same sources. */
+typedef struct service_asked {
+    uint64_t which; /* documents; 0: the corpus */
+    size_t n;
+} service_asked;
+
+#define SERVICE_ASKED 16 /* remembered for each corpus */
+
 /* One open corpus. Readers share an entry that stays open (its vector index is warm); the writer's
  * entry is closed with its last release, which frees the lock for other processes. */
 typedef struct open_corpus {
@@ -17,7 +25,7 @@ typedef struct open_corpus {
     wn_corpus *corpus;
     bool writable, doomed; /* doomed: deleted; closed on the last release */
     size_t refs;
-    size_t n_asked; /* questions in mode auto to the corpus of this generation */
+    service_asked asked[SERVICE_ASKED]; /* in this generation, in mode auto; the newest first */
     uint64_t generation;
     uint64_t tended; /* generation for which prefixes of what is gone were dropped */
 } open_corpus;
@@ -68,8 +76,10 @@ struct wn_service {
 
 /* The session of the generator, made when first needed; engine worker only. */
 wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err);
-/* Questions in mode auto to the corpus as it is, before this one, which is counted. */
-size_t wn_service_count_question(wn_service *s, const wn_corpus *c, uint64_t generation);
+/* Questions in mode auto to these sources (0: all) of the corpus as it is, before this one, which
+ * is counted. */
+size_t wn_service_count_question(wn_service *s, const wn_corpus *c, uint64_t generation,
+                                 uint64_t which);
 /* It has another generation than when this was asked last; true the first time. */
 bool wn_service_corpus_changed(wn_service *s, const wn_corpus *c, uint64_t generation);
 /* Corpora that other processes have deleted are closed; what was read of them is dropped. Any

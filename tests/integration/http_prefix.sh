@@ -128,4 +128,19 @@ after=$(curl -s "$url/metrics" | sed -n 's/^winnow_prefix_bytes{tier="memory"} /
 check_match "a corpus, with any question" "$((before - after))" '^[1-9][0-9]{6,}$'
 check "... is no longer there" "$(curl -s -o "$work/out" -w '%{http_code}' "$url/v1/corpora/towns")" 404
 stop
+
+# A corpus that the context does not hold: auto reads the documents found once they are asked about again and again.
+start --context 1060
+json "$url/v1/corpora" -d '{"name":"streets"}' > "$work/out"
+for name in mill tower; do curl -s -F "file=@$work/$name.txt" "$url/v1/corpora/streets/documents" > "$work/out"; done
+about_room() {
+    json "$url/v1/corpora/streets/answers" -d '{"question":"How many windows has room '"$1"' of the mill?","mode":"auto","top_k":1,"max_tokens":24}'
+}
+for i in 0 1 2; do
+    check_match "passages, for the time being ($i)" "$(about_room $((3 + i)))" \
+        '"mode":"passages","why":"the corpus has [0-9]+ tokens, there is room for 1036; the documents found fit [^"]*asked '$i' times'
+done
+check_match "then documents" "$(about_room 6)" '"mode":"documents","why":"[^"]*were asked 3 times before: read once[^"]*","documents":1'
+check_match "... which are held" "$(about_room 7)" '"mode":"documents","why":"[^"]*are held"'
+stop
 finish

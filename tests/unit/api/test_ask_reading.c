@@ -103,17 +103,25 @@ static void test_auto(void **state)
         wn_ask_mode mode;
         const char *why;
     } cases[] = {
-        {{.corpus_tokens = 0, .room = 8000, .n_asked = 9}, WN_ASK_PASSAGES, "far larger"},
-        {{.corpus_tokens = 8001, .room = 8000, .held_tokens = 8001}, WN_ASK_PASSAGES, "8001"},
-        {{.corpus_tokens = 8000, .room = 8000, .held_tokens = 4000}, WN_ASK_CORPUS, "are held"},
-        {{.corpus_tokens = 8000, .room = 8000, .held_tokens = 3999}, WN_ASK_PASSAGES, "little"},
-        {{.corpus_tokens = 1500, .room = 8000, .passages_tokens = 1000}, WN_ASK_CORPUS, "hardly"},
-        {{.corpus_tokens = 1501, .room = 8000, .passages_tokens = 1000, .n_asked = 2},
-         WN_ASK_PASSAGES,
-         "asked 2 times"},
-        {{.corpus_tokens = 1501, .room = 8000, .passages_tokens = 1000, .n_asked = 3},
+        {{.room = 8000, .corpus = {.n_asked = 9}}, WN_ASK_PASSAGES, "far larger"},
+        {{.room = 8000, .corpus = {8001, 8001, 9}}, WN_ASK_PASSAGES, "8001"},
+        {{.room = 8000, .corpus = {8000, 4000, 0}}, WN_ASK_CORPUS, "corpus fits, and 4000 of 8000"},
+        {{.room = 8000, .corpus = {8000, 3999, 0}}, WN_ASK_PASSAGES, "little"},
+        {{8000, 1000, .corpus = {1500, 0, 0}}, WN_ASK_CORPUS, "hardly"},
+        {{8000, 1000, .corpus = {1501, 0, 2}}, WN_ASK_PASSAGES, "asked 2 times"},
+        {{8000, 1000, .corpus = {1501, 0, 3}},
          WN_ASK_CORPUS,
-         "asked 3 times"},
+         "asked 3 times before: read once, it"},
+        /* Where the corpus fits, its documents are not asked about. */
+        {{8000, 1000, {8000, 0, 0}, {3000, 3000, 9}}, WN_ASK_PASSAGES, "the corpus fits"},
+        /* Where it does not, the same rule holds for the documents found. */
+        {{8000, 1000, {9000, 0, 0}, {5000, 2500, 0}},
+         WN_ASK_DOCUMENTS,
+         "9000 tokens, there is room for 8000; the documents found fit, and 2500 of 5000"},
+        {{8000, 1000, {0, 0, 9}, {5000, 2499, 2}}, WN_ASK_PASSAGES, "and were asked 2 times"},
+        {{8000, 1000, {0, 0, 0}, {5000, 0, 3}}, WN_ASK_DOCUMENTS, "read once, they serve all"},
+        {{8000, 1000, {0, 0, 0}, {1500, 0, 0}}, WN_ASK_DOCUMENTS, "hardly"},
+        {{8000, 1000, {0, 0, 9}, {0, 0, 9}}, WN_ASK_PASSAGES, "do not all fit"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char why[WN_ASK_WHY] = "";
@@ -174,7 +182,10 @@ static void test_documents(void **state)
     assert_true(r.n >= 3);
     wn_ask_reading reading = {0};
     wn_reading_limits l = limits_of(512, 100);
-    WN_ASSERT_OK(wn_ask_read_documents(&l, corpus, &r, &reading, err));
+    wn_search_result f = r;
+    WN_ASSERT_OK(wn_ask_read_documents(&l, corpus, &f, &r, &reading, err));
+    wn_search_result_free(&f);
+    assert_true(reading.prompt.n > reading.n_tokens && reading.prompt.n <= 412);
     assert_int_equal(reading.mode, WN_ASK_DOCUMENTS);
     assert_int_equal(reading.n_documents, 2); /* whole, in canonical order */
     assert_int_equal(reading.n_sources, 6);
@@ -193,7 +204,9 @@ static void test_documents(void **state)
     r = found("words");
     l = limits_of(512, 100);
     wn_error err = {0};
-    assert_int_equal(wn_ask_read_documents(&l, corpus, &r, &reading, &err), WN_LIMIT);
+    f = r;
+    assert_int_equal(wn_ask_read_documents(&l, corpus, &f, &r, &reading, &err), WN_LIMIT);
+    wn_search_result_free(&f);
     assert_non_null(strstr(err.text, "none of 1 documents"));
     wn_ask_reading_free(&reading);
     wn_search_result_free(&r);
