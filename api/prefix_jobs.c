@@ -7,6 +7,8 @@
 
 #include "api/http_call.h"
 #include "base/checked.h"
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 
 #define TURN_TOKENS 1024 /* read at least before others get their turn */
@@ -16,7 +18,6 @@ typedef struct prefix_job {
     struct prefix_job *next;
     wn_prefix_jobs *jobs;
     wn_http_context *context;
-    char corpus[65];
     wn_prefix_job_view view;
     bool in_engine; /* its queue or thread has it */
     bool forgotten;
@@ -29,7 +30,7 @@ struct wn_prefix_jobs {
 
 const char *wn_prefix_job_state_name(wn_prefix_job_state s)
 {
-    static const char *const names[] = {"queued", "running", "done", "failed"};
+    static const char *const names[] = {"queued", "running", "done", "failed", "cancelled"};
     return names[s];
 }
 
@@ -57,7 +58,7 @@ void wn_prefix_jobs_close(wn_prefix_jobs *j)
 static prefix_job *find(const wn_prefix_jobs *j, const char *corpus)
 {
     for (prefix_job *job = j->first; job; job = job->next)
-        if (!job->forgotten && strcmp(job->corpus, corpus) == 0)
+        if (!job->forgotten && strcmp(job->view.corpus, corpus) == 0)
             return job;
     return NULL;
 }
@@ -80,11 +81,13 @@ static void leave_engine(prefix_job *job)
 static void fail(prefix_job *job, wn_status status, const char *text)
 {
     wn_prefix_jobs *j = job->jobs;
-    wn_log(WN_LOG_WARN, "api", "prefix of %s: %s", job->corpus, text);
     pthread_mutex_lock(&j->lock);
-    job->view.state = WN_PREFIX_JOB_FAILED;
-    job->view.error = (wn_error){0};
-    wn_error_set(&job->view.error, status, "%s", text);
+    if (!job->forgotten && job->view.state != WN_PREFIX_JOB_CANCELLED) { /* those did not fail */
+        wn_log(WN_LOG_WARN, "api", "prefix of %s: %s", job->view.corpus, text);
+        job->view.state = WN_PREFIX_JOB_FAILED;
+        job->view.error = (wn_error){0};
+        wn_error_set(&job->view.error, status, "%s", text);
+    }
     leave_engine(job);
     pthread_mutex_unlock(&j->lock);
 }
@@ -99,14 +102,25 @@ static wn_status on_progress(void *ctx, uint64_t done, uint64_t total)
 {
     prefix_job *job = ctx;
     pthread_mutex_lock(&job->jobs->lock);
-    const bool forgotten = job->forgotten;
+    const bool unwanted = job->forgotten || job->view.state == WN_PREFIX_JOB_CANCELLED;
     job->view.done_tokens = (size_t)done;
     if (job->view.total_tokens < total)
         job->view.total_tokens = (size_t)total;
     pthread_mutex_unlock(&job->jobs->lock);
-    if (forgotten || atomic_load(&job->context->draining))
+    if (unwanted || atomic_load(&job->context->draining))
         return WN_CANCELLED;
     return wn_engine_check(&job->job) == WN_OK ? WN_OK : WN_CANCELLED;
+}
+
+/* With the next turn; false: it is not wanted any more. */
+static bool begin_turn(prefix_job *job)
+{
+    pthread_mutex_lock(&job->jobs->lock);
+    const bool wanted = !job->forgotten && job->view.state != WN_PREFIX_JOB_CANCELLED;
+    if (wanted)
+        job->view.state = WN_PREFIX_JOB_RUNNING;
+    pthread_mutex_unlock(&job->jobs->lock);
+    return wanted;
 }
 
 /* Behind those that wait by now. */
@@ -122,11 +136,12 @@ static void run(wn_engine_job *engine_job)
     wn_prefix_jobs *j = job->jobs;
     wn_prefix_prepared p = {0};
     wn_error err = {0};
-    pthread_mutex_lock(&j->lock);
-    job->view.state = WN_PREFIX_JOB_RUNNING;
-    pthread_mutex_unlock(&j->lock);
-    wn_status status = wn_service_prefix_prepare(job->context->service, job->corpus, TURN_TOKENS,
-                                                 on_progress, job, &p, &err);
+    if (!begin_turn(job)) {
+        fail(job, WN_CANCELLED, "it was cancelled");
+        return;
+    }
+    wn_status status = wn_service_prefix_prepare(job->context->service, job->view.corpus,
+                                                 TURN_TOKENS, on_progress, job, &p, &err);
     if (status == WN_OK && p.n_tokens < p.n_all_tokens && p.kept) {
         pthread_mutex_lock(&j->lock);
         job->view.total_tokens = p.n_all_tokens;
@@ -141,28 +156,43 @@ static void run(wn_engine_job *engine_job)
         return;
     }
     pthread_mutex_lock(&j->lock);
-    job->view.state = WN_PREFIX_JOB_DONE;
+    job->view.state = WN_PREFIX_JOB_DONE; /* also where it was cancelled a moment ago */
     job->view.prepared = p;
     job->view.done_tokens = job->view.total_tokens = p.n_tokens;
     leave_engine(job);
     pthread_mutex_unlock(&j->lock);
 }
 
+static bool name(wn_prefix_job_view *view, const char *corpus)
+{
+    uint8_t bytes[(WN_PREFIX_JOB_ID - sizeof "job_") / 2];
+    *view = (wn_prefix_job_view){.created_unix_s = wn_clock_unix_s()};
+    snprintf(view->corpus, sizeof view->corpus, "%s", corpus);
+    memcpy(view->id, "job_", strlen("job_"));
+    if (wn_random_bytes(bytes, sizeof bytes, NULL) != WN_OK)
+        return false;
+    wn_hex(bytes, sizeof bytes, view->id + strlen("job_"));
+    return true;
+}
+
+/* Instead of the one before it. */
 static prefix_job *add_job(wn_prefix_jobs *j, wn_http_context *context, const char *corpus)
 {
-    prefix_job *job = find(j, corpus);
-    if (!job) {
-        job = wn_alloc(1, sizeof *job);
-        if (!job)
-            return NULL;
-        snprintf(job->corpus, sizeof job->corpus, "%s", corpus);
-        job->next = j->first;
-        j->first = job;
+    prefix_job *old = find(j, corpus), *job = wn_alloc(1, sizeof *job);
+    if (!job || !name(&job->view, corpus)) {
+        free(job);
+        return NULL;
     }
+    if (old) {
+        old->forgotten = true;
+        if (!old->in_engine)
+            leave_engine(old);
+    }
+    job->next = j->first;
+    j->first = job;
     job->jobs = j;
     job->context = context;
     job->job = (wn_engine_job){.run = run, .refuse = refuse};
-    job->view = (wn_prefix_job_view){0};
     return job;
 }
 
@@ -171,7 +201,7 @@ bool wn_prefix_jobs_start(wn_prefix_jobs *j, wn_http_context *context, const cha
 {
     pthread_mutex_lock(&j->lock);
     prefix_job *job = find(j, corpus);
-    bool started = job && job->in_engine;
+    bool started = job && job->in_engine && job->view.state != WN_PREFIX_JOB_CANCELLED;
     if (!started) {
         job = add_job(j, context, corpus);
         /* Its run waits for the lock. */
@@ -191,6 +221,36 @@ bool wn_prefix_jobs_find(wn_prefix_jobs *j, const char *corpus, wn_prefix_job_vi
 {
     pthread_mutex_lock(&j->lock);
     const prefix_job *job = find(j, corpus);
+    if (job)
+        *view = job->view;
+    pthread_mutex_unlock(&j->lock);
+    return job != NULL;
+}
+
+static prefix_job *find_by_id(const wn_prefix_jobs *j, const char *id)
+{
+    for (prefix_job *job = j->first; job; job = job->next)
+        if (!job->forgotten && strcmp(job->view.id, id) == 0)
+            return job;
+    return NULL;
+}
+
+bool wn_prefix_jobs_get(wn_prefix_jobs *j, const char *id, wn_prefix_job_view *view)
+{
+    pthread_mutex_lock(&j->lock);
+    const prefix_job *job = find_by_id(j, id);
+    if (job)
+        *view = job->view;
+    pthread_mutex_unlock(&j->lock);
+    return job != NULL;
+}
+
+bool wn_prefix_jobs_cancel(wn_prefix_jobs *j, const char *id, wn_prefix_job_view *view)
+{
+    pthread_mutex_lock(&j->lock);
+    prefix_job *job = find_by_id(j, id);
+    if (job && job->in_engine)
+        job->view.state = WN_PREFIX_JOB_CANCELLED;
     if (job)
         *view = job->view;
     pthread_mutex_unlock(&j->lock);

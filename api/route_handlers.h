@@ -20,6 +20,8 @@ void wn_route_document_delete(struct wn_http_call *call);
 void wn_route_prefix_prepare(struct wn_http_call *call);
 void wn_route_prefix_get(struct wn_http_call *call);
 void wn_route_prefix_delete(struct wn_http_call *call);
+void wn_route_job_get(struct wn_http_call *call);
+void wn_route_job_cancel(struct wn_http_call *call);
 void wn_route_metrics(struct wn_http_call *call);
 void wn_route_search(struct wn_http_call *call);
 void wn_route_answers(struct wn_http_call *call);

@@ -1,4 +1,5 @@
-/* /v1/corpora/{id}/prefix: what a model has read of a corpus and keeps; and /metrics. */
+/* /v1/corpora/{id}/prefix: what a model has read of a corpus and keeps; /v1/jobs/{id}: what is done
+ * in the background. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -13,9 +14,34 @@ static json_t *job_of(const wn_prefix_job_view *v)
     json_t *error = v->state == WN_PREFIX_JOB_FAILED
                         ? json_string(wn_http_public_text(v->error.status, &v->error))
                         : json_null();
-    return json_pack("{s:s,s:I,s:I,s:o}", "status", wn_prefix_job_state_name(v->state),
-                     "done_tokens", (json_int_t)v->done_tokens, "total_tokens",
-                     (json_int_t)v->total_tokens, "error", error);
+    return json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:o}", "id", v->id, "object", "job", "kind",
+                     "prefix", "corpus", v->corpus, "created_at", (json_int_t)v->created_unix_s,
+                     "status", wn_prefix_job_state_name(v->state), "done_tokens",
+                     (json_int_t)v->done_tokens, "total_tokens", (json_int_t)v->total_tokens,
+                     "error", error);
+}
+
+/* Of the job at {id}; to who may not see its corpus there is none. */
+static void reply_job(wn_http_call *call, bool cancel)
+{
+    wn_prefix_jobs *jobs = call->context->prefix_jobs;
+    wn_prefix_job_view view = {0};
+    const char *id = call->params[0];
+    if (!wn_prefix_jobs_get(jobs, id, &view) || !wn_http_may_see(call->principal, view.corpus) ||
+        (cancel && !wn_prefix_jobs_cancel(jobs, id, &view)))
+        wn_http_fail(call, 404, "not_found", NULL, "There is no job '%.64s'.", id);
+    else
+        wn_http_reply_json(call, 200, job_of(&view));
+}
+
+void wn_route_job_get(wn_http_call *call)
+{
+    reply_job(call, false);
+}
+
+void wn_route_job_cancel(wn_http_call *call)
+{
+    reply_job(call, true);
 }
 
 /* False after a reply: no such corpus for this key. */

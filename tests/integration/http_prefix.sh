@@ -78,6 +78,11 @@ check_match "forget" "$(curl -s -X DELETE "$url/v1/corpora/houses/prefix")" '"ob
 check "no file is left" "$(files)" 0
 check "202" "$(curl -s -o "$work/out" -w '%{http_code}' -X POST "$url/v1/corpora/houses/prefix")" 202
 check_match "the job" "$(cat "$work/out")" '"object":"prefix.job".*"status":"(queued|running|done)"'
+job=v1/jobs/$(field "$(cat "$work/out")" job.id)
+state=$(until_says "/$job" '"status":"(done|failed)"')
+check "the job at its own address" "$(field "$state" status) $(field "$state" kind) $(field "$state" corpus)" "done prefix houses"
+check "... has read all" "$(field "$state" done_tokens)" "$(field "$state" total_tokens)"
+check "one that is over is not cancelled" "$(field "$(curl -s -X DELETE "$url/$job")" status)" done
 state=$(until_says /v1/corpora/houses/prefix '"status":"(done|failed)"')
 check "prepared" "$(field "$state" job.status)" done
 check_match "its tokens" "$(field "$state" tokens)" '^1[0-9]{3}$'

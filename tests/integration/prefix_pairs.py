@@ -3,12 +3,13 @@
 three clients; the first tier's answers are kept in FILE, others are compared with them. Called by http_pairs.sh."""
 import concurrent.futures
 import json
+import os
 import random
 import sys
 import urllib.request
 import uuid
 
-N = 200
+N = int(os.environ.get("WINNOW_PAIRS", "200"))  # fewer under a sanitizer
 THINGS = ["mill", "tower", "barn", "school", "station", "bridge", "harbour", "library"]
 COLOURS = ["green", "red", "blue", "white", "black", "yellow"]
 

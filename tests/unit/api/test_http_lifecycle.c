@@ -145,6 +145,18 @@ static void keys_guard_everything(void **state)
     assert_int_equal(strlen(raw_body(foreign)) + 1, strlen(raw_body(absent)));
     free(foreign);
     free(absent);
+    /* A job is its corpus'. */
+    char job[64] = "/v1/jobs/";
+    a = raw_request(f.port, "POST", "/v1/corpora/notes/prefix", KEY("write-key"), NULL);
+    const char *id = strstr(raw_body(a), "job_");
+    assert_non_null(id);
+    strncat(job, id, 28);
+    free(a);
+    assert_int_equal(status_with(&f, "GET", job, KEY("read-key"), NULL), 200);
+    assert_int_equal(status_with(&f, "DELETE", job, KEY("read-key"), NULL), 403);
+    assert_int_equal(status_with(&f, "GET", job, KEY("other-key"), NULL), 404);
+    assert_int_equal(status_with(&f, "DELETE", job, KEY("other-key"), NULL), 404);
+    assert_int_equal(status_with(&f, "DELETE", job, KEY("write-key"), NULL), 200);
     fixture_close(&f);
     unlink(path);
 }

@@ -128,6 +128,53 @@ static void done_comes_with_its_nodes(void **state)
     json_decref(wait_for_job(f, "done"));
 }
 
+/* A job has an address of its own: how far it is, and an end to it. What comes after one that was
+ * cancelled is another one. */
+static void a_job_may_be_cancelled(void **state)
+{
+    const http_fixture *f = *state;
+    char job[64], next[64];
+    atomic_store(&wn_fake.turns, 0);
+    atomic_store(&wn_fake.hold_prepare, true);
+    json_t *o = fixture_json(f, "POST", PREFIX, NULL, 202);
+    snprintf(job, sizeof job, "/v1/jobs/%s", json_str(o, "job.id"));
+    json_decref(o);
+    o = fixture_json(f, "POST", PREFIX, NULL, 202); /* joins it */
+    assert_non_null(strstr(job, json_str(o, "job.id")));
+    json_decref(o);
+    o = fixture_json(f, "GET", job, NULL, 200);
+    assert_string_equal(json_str(o, "object"), "job");
+    assert_string_equal(json_str(o, "kind"), "prefix");
+    assert_string_equal(json_str(o, "corpus"), "notes");
+    assert_true(json_is_null(json_at(o, "error")));
+    assert_true(json_integer_value(json_at(o, "created_at")) > 1700000000);
+    json_decref(o);
+    o = fixture_json(f, "DELETE", job, NULL, 200);
+    assert_string_equal(json_str(o, "status"), "cancelled");
+    json_decref(o);
+    o = fixture_json(f, "POST", PREFIX, NULL, 202);
+    snprintf(next, sizeof next, "/v1/jobs/%s", json_str(o, "job.id"));
+    assert_string_not_equal(next, job);
+    json_decref(o);
+    fixture_error(f, "GET", job, NULL, 404, "");
+    o = fixture_json(f, "DELETE", next, NULL, 200); /* before its turn */
+    json_decref(o);
+    const int turns = atomic_load(&wn_fake.turns);
+    atomic_store(&wn_fake.hold_prepare, false);
+    json_decref(wait_for_job(f, "cancelled"));
+    json_decref(fixture_json(f, "POST", PREFIX, NULL, 202)); /* is behind both */
+    o = wait_for_job(f, "done");
+    snprintf(job, sizeof job, "/v1/jobs/%s", json_str(o, "job.id"));
+    assert_true(atomic_load(&wn_fake.turns) <= turns + 3); /* the cancelled ones had no more */
+    json_decref(o);
+    o = fixture_json(f, "DELETE", job, NULL, 200); /* it is over: nothing to cancel */
+    assert_string_equal(json_str(o, "status"), "done");
+    assert_int_equal(json_integer_value(json_at(o, "done_tokens")), 3000);
+    json_decref(o);
+    fixture_error(f, "GET", "/v1/jobs/job_0", NULL, 404, "");
+    fixture_error(f, "DELETE", "/v1/jobs/notes", NULL, 404, "");
+}
+
 static void an_upload_may_prepare(void **state)
 {
     const http_fixture *f = *state;
@@ -207,6 +254,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(answer_from_a_prefix),
                                        cmocka_unit_test(prefix_is_prepared_in_turns),
                                        cmocka_unit_test(done_comes_with_its_nodes),
+                                       cmocka_unit_test(a_job_may_be_cancelled),
                                        cmocka_unit_test(an_upload_may_prepare),
                                        cmocka_unit_test(prefixes_go_with_what_they_read),
                                        cmocka_unit_test(metrics_are_told)};
