@@ -15,9 +15,8 @@
 #ifdef WN_LANES
 
 #include "kernels/simd_gemm.h"
+#include "kernels/simd_gemm_few.h"
 #include "kernels/simd_self_attention_amx.h"
-
-typedef float amx_sums[4][AMX_ROWS][16]; /* tile 2 i + j: rows 16 i .. of x, rows 16 j .. of w */
 
 typedef struct amx_scratch {
     amx_pairs weights[2][AMX_STAGE_TILES];                /* of this stage and the next */
@@ -239,7 +238,7 @@ static void run_stage(amx_run *r)
                          r->scratch->temp);
 }
 
-static void amx_multiply(const wn_tile_unit *u, void *scratch)
+static void amx_multiply_many(const wn_tile_unit *u, void *scratch)
 {
     amx_run r = {.u = u,
                  .scratch = scratch,
@@ -261,6 +260,49 @@ static void amx_multiply(const wn_tile_unit *u, void *scratch)
     amx_end();
     while (r.ready_row < WN_TILE_STRIP)
         finish_rows(&r);
+}
+
+static void finish_few(const amx_few *f, amx_run *r, size_t s)
+{
+    for (size_t row = 0; row < f->u->n_rows; row += WN_TILE_STRIP) {
+        const size_t n = f->u->n_rows - row < WN_TILE_STRIP ? f->u->n_rows - row : WN_TILE_STRIP;
+        r->ready = (amx_place){row, amx_sliver_columns(f->u) * s,
+                               f->sums + s * f->n_strips + row / WN_TILE_STRIP};
+        for (r->ready_row = 0; r->ready_row < n;)
+            finish_rows(r);
+    }
+}
+
+static void amx_multiply_few(const wn_tile_unit *u, void *scratch)
+{
+    amx_scratch *x = scratch;
+    const size_t width = amx_sliver_columns(u);
+    amx_run r = {.u = u, .scratch = x};
+    amx_few f = {.u = u,
+                 .sums = x->sums,
+                 .ring = x->weights[0],
+                 .temp = x->temp,
+                 .n_strips = (u->n_rows + WN_TILE_STRIP - 1) / WN_TILE_STRIP,
+                 .n_tiles = (u->w->n_in + 31) / 32,
+                 .n_slivers = (u->n_cols + width - 1) / width};
+    amx_begin();
+    for (; f.k < f.n_tiles; f.k += f.n_k) {
+        f.n_k = f.n_tiles - f.k < AMX_FEW_TILES ? f.n_tiles - f.k : AMX_FEW_TILES;
+        for (size_t s = 0; s < f.n_slivers; s++) {
+            few_sliver(&f, s);
+            if (f.k + f.n_k == f.n_tiles)
+                finish_few(&f, &r, s);
+        }
+    }
+    amx_end();
+}
+
+static void amx_multiply(const wn_tile_unit *u, void *scratch)
+{
+    if (u->n_rows <= AMX_FEW_SETS * AMX_ROWS && !amx_in_place(u))
+        amx_multiply_few(u, scratch);
+    else
+        amx_multiply_many(u, scratch);
 }
 
 static void amx_pack_tile(const wn_matrix *w, size_t row0, size_t k, void *tile, float *temp)

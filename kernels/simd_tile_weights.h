@@ -21,6 +21,7 @@ enum {
 };
 
 typedef uint16_t amx_pairs[AMX_ROWS][32]; /* a tile of bf16 */
+typedef float amx_sums[4][AMX_ROWS][16];  /* tile 2 i + j: rows 16 i .. of x, rows 16 j .. of w */
 
 WN_INLINE vi load_turned_bf16(const float *x, size_t at, size_t n)
 {
@@ -107,18 +108,13 @@ WN_INLINE void pack_group(const wn_dtype type, const uint8_t *group, const uint8
     }
 }
 
-/* Bytes ahead in the panel's stream: about a stage's columns of 8 bits, two of 4 bits. */
-#define AMX_FETCH_AHEAD 4096
-
-/* A group of one panel; what comes later in the stream is fetched. */
+/* A group of one panel. */
 WN_INLINE void pack_panel_tile(const wn_dtype type, const wn_matrix *w, size_t panel, size_t k,
                                amx_pairs *tile)
 {
     const wn_packed_format f = wn_packed_format_of(type);
     const uint8_t *data = w->panels + panel * w->panel_bytes;
     const uint8_t *group = data + wn_panel_group(f, k);
-    for (size_t i = 0; i <= f.group_bytes; i += 64)
-        __builtin_prefetch(group + AMX_FETCH_AHEAD + i, 0, 2);
     for (size_t at = 0; at < WN_PANEL_ROWS; at += WN_LANES)
         pack_group(type, group, data + wn_panel_record(f, w->n_in, k), at,
                    k % f.scale_step / WN_GROUP, tile);
@@ -211,17 +207,32 @@ WN_INLINE const amx_pairs *amx_tiles_at(const wn_tile_unit *u, const amx_stage *
     return (const amx_pairs *)(const void *)u->w->tiles + 2 * (row / 32 * n_tiles + s->k);
 }
 
+/* Bytes ahead in the panel's stream: about a stage's columns of 8 bits, two of 4 bits. */
+#define AMX_FETCH_AHEAD 4096
+
+/* What comes later in the stream than tile k of the rows from row0 on. */
+WN_INLINE void fetch_ahead(const wn_matrix *w, size_t row0, size_t k)
+{
+    if (!w->panels || row0 >= w->n_out)
+        return;
+    const wn_packed_format f = wn_packed_format_of(w->type);
+    const uint8_t *at = w->panels + row0 / WN_PANEL_ROWS * w->panel_bytes +
+                        wn_panel_group(f, 32 * k) + AMX_FETCH_AHEAD;
+    for (size_t i = 0; i <= f.group_bytes; i += 64)
+        __builtin_prefetch(at + i, 0, 2);
+}
+
 /* Tile i of a stage's weights, in the order of the panels' streams. */
 static void amx_pack_weights(const wn_tile_unit *u, const amx_stage *s, size_t i, amx_pairs *tiles,
                              float *temp)
 {
     const size_t half = i / s->n_k, k = i % s->n_k, sliver = half / 2;
+    const bool swiglu = u->result == WN_TILE_SWIGLU;
+    const wn_matrix *w = swiglu && half % 2 ? u->w2 : u->w;
     const size_t row = u->column + s->column + amx_sliver_columns(u) * sliver;
-    amx_pairs *tile = tiles + 2 * (sliver * s->n_k + k) + half % 2;
-    if (u->result == WN_TILE_SWIGLU)
-        pack_tile(half % 2 ? u->w2 : u->w, row, s->k + k, tile, temp);
-    else
-        pack_tile(u->w, row + 16 * (half % 2), s->k + k, tile, temp);
+    const size_t row0 = row + (swiglu ? 0 : 16 * (half % 2));
+    fetch_ahead(w, row0, s->k + k);
+    pack_tile(w, row0, s->k + k, tiles + 2 * (sliver * s->n_k + k) + half % 2, temp);
 }
 
 #endif
