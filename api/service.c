@@ -231,6 +231,7 @@ wn_status wn_service_load(wn_service *s, wn_error *err)
     wn_session *session = NULL;
     WN_TRY(wn_service_session(s, &session, err));
     WN_TRY(warm_up(session, err));
+    wn_service_prefixes_prepare(s);
     const char *name = NULL;
     size_t dim = 0;
     return wn_service_embedder_info(s, &name, &dim, err);

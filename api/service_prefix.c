@@ -107,6 +107,12 @@ wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, wn_erro
     return WN_OK;
 }
 
+void wn_service_prefixes_prepare(wn_service *s)
+{
+    if (s->prefixes.cache)
+        wn_prefix_cache_prepare(s->prefixes.cache, wn_compute_pool(s->compute));
+}
+
 void wn_service_prefixes_close(wn_service *s)
 {
     service_prefixes *p = &s->prefixes;

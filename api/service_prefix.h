@@ -17,6 +17,8 @@
  * that cannot be opened is logged, and the service goes on without one. */
 wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, wn_error *err);
 /* Writes what is not written yet, closes; the session must be closed already. */
+/* What is on disk can be loaded without waiting for memory. */
+void wn_service_prefixes_prepare(wn_service *s);
 void wn_service_prefixes_close(wn_service *s);
 
 wn_status wn_service_prefix_secret(wn_service *s, wn_error *err);   /* fills prefixes.secret */

@@ -173,3 +173,25 @@ void wn_kv_pool_trim(wn_kv_pool *p, size_t slack)
         p->n_touched--;
     }
 }
+
+static void touch_block(void *ctx, size_t unit, size_t worker)
+{
+    const wn_kv_pool *p = ctx;
+    (void)worker;
+    for (size_t at = 0; !p->blocks[unit].touched && at < BLOCK_BYTES; at += 4096)
+        ((volatile uint8_t *)p->data)[unit * BLOCK_BYTES + at] = 0;
+}
+
+void wn_kv_pool_prepare(wn_kv_pool *p, size_t bytes, wn_thread_pool *threads)
+{
+    size_t left = bytes / p->page_bytes + (bytes % p->page_bytes > 0), n = 0;
+    for (; n < p->n_blocks && left > 0; n++) {
+        const size_t n_free = p->per_block - p->blocks[n].n_used;
+        left -= n_free < left ? n_free : left;
+    }
+    wn_thread_pool_run(threads, n, touch_block, p);
+    for (size_t i = 0; i < n; i++) {
+        p->n_touched += !p->blocks[i].touched;
+        p->blocks[i].touched = true;
+    }
+}

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/status.h"
+#include "base/thread_pool.h"
 
 typedef struct wn_kv_pool wn_kv_pool;
 
@@ -45,5 +45,8 @@ void wn_kv_pool_wipe(wn_kv_pool *p);
 /* Returns blocks without a page in use, the highest first, until no more than `slack` bytes of such
  * blocks are left: memory that comes from the system has to be cleared by it first. */
 void wn_kv_pool_trim(wn_kv_pool *p, size_t slack);
+/* Memory for `bytes` of free pages comes from the system now, cleared by all threads: who takes
+ * these pages next does not wait for it. A trim returns it like other memory. */
+void wn_kv_pool_prepare(wn_kv_pool *p, size_t bytes, wn_thread_pool *threads);
 
 #endif

@@ -73,3 +73,18 @@ wn_status prefix_load(wn_prefix_cache *c, prefix_node *node, const int32_t *ids,
     s->length = s->n_read = node->n;
     return WN_OK;
 }
+
+void wn_prefix_cache_prepare(wn_prefix_cache *c, wn_thread_pool *threads)
+{
+    size_t most = 0;
+    pthread_mutex_lock(&c->lock);
+    for (prefix_scope *scope = c->scopes; scope; scope = scope->next)
+        for (const prefix_node *node = prefix_after(&scope->root, &scope->root); node;
+             node = prefix_after(node, &scope->root)) {
+            const size_t bytes = node->file_bytes ? prefix_load_bytes(node) : 0;
+            most = bytes > most ? bytes : most;
+        }
+    const size_t room = wn_kv_pool_n_free(c->o.pool) * wn_kv_pool_page_bytes(c->o.pool);
+    wn_kv_pool_prepare(c->o.pool, most < room ? most : room, threads);
+    pthread_mutex_unlock(&c->lock);
+}

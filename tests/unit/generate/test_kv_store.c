@@ -214,6 +214,21 @@ static void test_pool(void **state)
         wn_kv_pool_give(p, pages[i]);
     wn_kv_pool_trim(p, 0);
     assert_int_equal(wn_kv_pool_bytes(p) + wn_kv_pool_n_used(p), 0);
+    wn_thread_pool *threads = NULL;
+    assert_int_equal(wn_thread_pool_open(&threads, 2, NULL), WN_OK);
+    wn_kv_pool_prepare(p, 0, threads);
+    assert_int_equal(wn_kv_pool_bytes(p), 0);
+    pages[0] = wn_kv_pool_take(p);
+    pages[0][0] = 7;
+    wn_kv_pool_prepare(p, PER_BLOCK * wn_kv_pool_page_bytes(p), threads); /* one is not free */
+    assert_int_equal(wn_kv_pool_bytes(p), 4 << 20);
+    assert_int_equal(pages[0][0], 7);
+    wn_kv_pool_give(p, pages[0]);
+    wn_kv_pool_prepare(p, SIZE_MAX, threads);
+    assert_int_equal(wn_kv_pool_n_used(p), 0);
+    wn_kv_pool_trim(p, 0);
+    assert_int_equal(wn_kv_pool_bytes(p), 0);
+    wn_thread_pool_close(threads);
     wn_kv_pool_close(wn_kv_pool_share(p));
     wn_kv_pool_close(p);
     wn_kv_pool_close(NULL);
