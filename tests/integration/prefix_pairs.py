@@ -6,6 +6,8 @@ import json
 import os
 import random
 import sys
+import time
+import urllib.error
 import urllib.request
 import uuid
 
@@ -15,9 +17,17 @@ COLOURS = ["green", "red", "blue", "white", "black", "yellow"]
 
 
 def call(url, body=None, content_type="application/json"):
+    """A slow machine may have no turn for a request in time: it is sent again then."""
     request = urllib.request.Request(url, body, {"Content-Type": content_type} if body else {})
-    with urllib.request.urlopen(request, timeout=300) as answer:
-        return json.load(answer)
+    for _ in range(20):
+        try:
+            with urllib.request.urlopen(request, timeout=900) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code not in (429, 503, 504):
+                raise
+            time.sleep(1)
+    sys.exit(f"{url}: no turn for it")
 
 
 def upload(url, corpus, name, text):
