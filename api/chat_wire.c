@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/json_view.h"
 #include "api/route_view.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -56,15 +57,27 @@ static const char *finish_reason_of(const wn_answer *a)
     return a->finish_reason && strcmp(a->finish_reason, "length") == 0 ? "length" : "stop";
 }
 
-static wn_status end_stream(wn_chat_wire *w, const wn_answer *a)
+/* Beside what OpenAI has: where the time went and, from a corpus, what was not read anew. */
+static json_t *add_measures(json_t *o, const wn_answer *a, bool from_corpus)
+{
+    json_object_set_new(o, "timings",
+                        json_pack("{s:f,s:f,s:f}", "prefill_ms", a->prefill_ms, "first_token_ms",
+                                  a->first_token_ms, "decode_ms", a->decode_ms));
+    if (from_corpus)
+        json_object_set_new(o, "prefix", wn_json_of_prefix(&a->prefix));
+    return o;
+}
+
+static wn_status end_stream(wn_chat_wire *w, const wn_answer *a, bool from_corpus)
 {
     WN_TRY(send_delta(w, json_object(), finish_reason_of(a)));
-    if (w->include_usage)
-        WN_TRY(wn_http_task_send(
-            w->task, NULL,
+    if (w->include_usage) {
+        json_t *last =
             json_pack("{s:s,s:s,s:I,s:s,s:n,s:[],s:o}", "id", w->id, "object",
                       "chat.completion.chunk", "created", (json_int_t)w->created, "model", w->model,
-                      "system_fingerprint", "choices", "usage", wn_view_usage(a))));
+                      "system_fingerprint", "choices", "usage", wn_view_usage(a));
+        WN_TRY(wn_http_task_send(w->task, NULL, add_measures(last, a, from_corpus)));
+    }
     return wn_sse_send(w->task->stream, NULL, "[DONE]");
 }
 
@@ -72,7 +85,7 @@ wn_status wn_chat_wire_end(wn_chat_wire *w, const wn_answer *a, json_t *annotati
 {
     WN_TRY(wn_chat_wire_start(w));
     if (w->task->stream)
-        return end_stream(w, a);
+        return end_stream(w, a, annotations != NULL);
     json_t *message = json_pack("{s:s,s:s%,s:n,s:o}", "role", "assistant", "content",
                                 a->text ? a->text : "", a->len, "refusal", "annotations",
                                 annotations ? json_incref(annotations) : json_array());
@@ -81,6 +94,7 @@ wn_status wn_chat_wire_end(wn_chat_wire *w, const wn_answer *a, json_t *annotati
                   "chat.completion", "created", (json_int_t)w->created, "model", w->model,
                   "system_fingerprint", "choices", "index", 0, "message", message, "logprobs",
                   "finish_reason", finish_reason_of(a), "usage", wn_view_usage(a));
+    add_measures(w->task->result, a, annotations != NULL);
     return w->task->result ? WN_OK : WN_NO_MEMORY;
 }
 

@@ -26,7 +26,7 @@ wn_status wn_chat_wire_start(wn_chat_wire *w); /* once; later calls do nothing *
 wn_status wn_chat_wire_text(wn_chat_wire *w, const char *text, size_t len);
 /* A delta with one annotation; takes it over. */
 wn_status wn_chat_wire_annotation(wn_chat_wire *w, json_t *annotation);
-/* annotations: array, borrowed; NULL = none. */
+/* annotations: array, borrowed; NULL: not from a corpus. */
 wn_status wn_chat_wire_end(wn_chat_wire *w, const wn_answer *a, json_t *annotations);
 /* Terminal error of a stream. */
 void wn_chat_wire_error(wn_http_task *t, json_t *error);

@@ -46,6 +46,9 @@ chat() { json "$url/v1/chat/completions" -d '{"model":"winnow/houses","mode":"'"
 chatted=$(chat corpus)
 check "chat completions read the corpus" "$(field "$chatted" usage.prompt_tokens)" "$(field "$second" usage.prompt_tokens)"
 check_match "... from memory" "$(field "$chatted" usage.prompt_tokens_details.cached_tokens)" '^1[0-9]{3}$'
+check "... and say so" "$(field "$chatted" prefix.source) $(field "$chatted" prefix.cached_tokens)" \
+    "host $(field "$chatted" usage.prompt_tokens_details.cached_tokens)"
+check_match "... with the time to the first word" "$(field "$chatted" timings.first_token_ms)" '^[0-9.]+$'
 check_match "... or passages, which are fewer" "$(($(field "$chatted" usage.prompt_tokens) - $(field "$(chat passages)" usage.prompt_tokens)))" '^[1-9][0-9]*$'
 check_match "... and no other mode" "$(chat magic)" '"param":"mode"'
 check_match "the page offers them" "$(curl -s "$url/" | tr -d '\n')" '<select id="mode">.*value="auto".*value="documents".*value="corpus"'

@@ -40,6 +40,9 @@ static void chat_from_a_corpus(void **state)
     assert_int_equal(json_integer_value(json_at(o, "usage.total_tokens")), 17);
     assert_int_equal(json_integer_value(json_at(o, "usage.prompt_tokens_details.cached_tokens")),
                      0);
+    assert_string_equal(json_str(o, "prefix.source"), "disk"); /* beside what OpenAI has */
+    assert_int_equal(json_integer_value(json_at(o, "prefix.held_bytes")), 1024);
+    assert_true(json_is_real(json_at(o, "timings.first_token_ms")));
     json_decref(o);
     assert_int_equal(atomic_load(&wn_fake.last_history), 1);
     fixture_expect(f, "POST", CHAT,
@@ -77,6 +80,7 @@ static void chat_streams(void **state)
     assert_int_equal(raw_count(a, "\"role\":\"assistant\""), 1);
     assert_true(raw_count(a, "\"usage\":null") == WN_FAKE_WORDS + 4); /* role, 2 citations, end */
     assert_true(strstr(a, "\"usage\":{") < strstr(a, "[DONE]"));
+    assert_int_equal(raw_count(a, "\"prefix\":{\"cached_tokens\":64,"), 1);
     free(a);
     a = raw_request(f->port, "POST", CHAT, JSON_TYPE,
                     "{\"model\":\"generator\",\"stream\":true," USER "}");

@@ -284,13 +284,14 @@ static void test_budget(void **state)
     const wn_prefix_cache_options o = {.pool = pool,
                                        .max_memory_bytes = 90 << 10,
                                        .max_disk_bytes = 70 << 10,
+                                       .max_corpus_memory_bytes = 50 << 10,
                                        .max_corpus_disk_bytes = 40 << 10,
                                        .dir = folder_of(folder, "budget"),
                                        .always_load = true};
     static const char *const corpora[] = {"one", "two", "three"};
     wn_prefix_cache *c = NULL;
     wn_session *s = open_in(pool, k);
-    size_t n_disk = 0, n_evicted = 0;
+    size_t n_disk = 0, n_evicted = 0, most_memory = 0, most_disk = 0;
     WN_ASSERT_OK(wn_prefix_cache_open(&c, &o, err));
     for (size_t turn = 0; turn < 120; turn++) {
         int32_t text[N_TEXT];
@@ -307,6 +308,13 @@ static void test_budget(void **state)
         const wn_prefix_stats now = stats_of(c);
         assert_true(now.disk_bytes <= o.max_disk_bytes && now.memory_bytes <= o.max_memory_bytes);
         assert_int_equal(list(folder).bytes, now.disk_bytes);
+        for (size_t i = 0; i < 3; i++) {
+            const size_t memory = prefix_memory_bytes(c, corpora[i]);
+            const size_t disk = prefix_disk_bytes(c, corpora[i]);
+            assert_true(memory <= o.max_corpus_memory_bytes && disk <= o.max_corpus_disk_bytes);
+            most_memory = memory > most_memory ? memory : most_memory;
+            most_disk = disk > most_disk ? disk : most_disk;
+        }
         if (turn % 40 == 39) {
             n_evicted += stats_of(c).evicted_disk;
             wn_prefix_cache_close(c);
@@ -317,6 +325,8 @@ static void test_budget(void **state)
     }
     print_message("%zu prefixes from disk, %zu files evicted\n", n_disk, n_evicted);
     assert_true(n_disk > 5 && n_evicted > 5);
+    assert_true(most_memory > o.max_corpus_memory_bytes / 2); /* else nothing is said here */
+    assert_true(most_disk > o.max_corpus_disk_bytes / 2);
     wn_session_close(s);
     wn_prefix_cache_close(c);
     wn_kv_pool_close(pool);
