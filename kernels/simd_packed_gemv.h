@@ -16,7 +16,7 @@
 
 /* Bytes of the stream: into L2 far enough ahead to have enough lines on their way from memory, and
  * from there into L1. */
-#define FAR_AHEAD 8192
+#define FAR_AHEAD 4096
 #define NEAR_AHEAD 1024
 
 WN_INLINE vi broadcast_words(const int16_t *q)
@@ -92,45 +92,63 @@ WN_INLINE void gemv_group_of_32(const wn_dtype type, const uint8_t *group, const
     }
 }
 
-/* One panel and m (constant) rows of x: total[half][j] = the 16 products. */
-WN_INLINE void gemv_panel(const wn_dtype type, const uint8_t *panel, size_t n_in,
-                          const wn_x_block *x, size_t x_stride, vf total[WN_PANEL_HALVES][8],
-                          const int m)
+/* A block of one panel and m (constant) rows of x: total[half][j] += the 16 products. Returns the
+ * panel's next block. */
+WN_INLINE const uint8_t *gemv_block(const wn_dtype type, const uint8_t *block, size_t n_groups,
+                                    const wn_x_block *x, size_t x_stride,
+                                    vf total[WN_PANEL_HALVES][8], const int m)
 {
     const wn_packed_format f = wn_packed_format_of(type);
+    const uint8_t *record = block + n_groups * f.group_bytes, *ahead = block;
+    vf sum[WN_PANEL_HALVES][8], minus[WN_PANEL_HALVES][8];
     for (size_t h = 0; h < WN_PANEL_HALVES; h++)
         for (int j = 0; j < m; j++)
-            total[h][j] = vf_zero();
-    for (size_t k = 0; k < n_in; k += WN_BLOCK, x++) {
-        const size_t n_groups = (n_in - k < WN_BLOCK ? n_in - k : WN_BLOCK) / WN_GROUP;
-        const uint8_t *record = panel + n_groups * f.group_bytes;
-        vf sum[WN_PANEL_HALVES][8], minus[WN_PANEL_HALVES][8];
+            sum[h][j] = minus[h][j] = vf_zero();
+    for (size_t g = 0; g < n_groups; g++, block += f.group_bytes) {
+        for (size_t at = 0; at < wn_block_bytes(f, WN_BLOCK) / 8; at += 64) {
+            __builtin_prefetch(ahead + FAR_AHEAD + at, 0, 2);
+            __builtin_prefetch(ahead + NEAR_AHEAD + at, 0, 3);
+        }
+        ahead += wn_block_bytes(f, WN_BLOCK) / 8;
+        WN_UNROLL
+        for (size_t h = 0; h < WN_PANEL_HALVES; h++)
+            gemv_group_of_32(type, block + 4 * WN_LANES * h, record, WN_LANES * h, g, x, x_stride,
+                             sum[h], minus[h], m);
+        record += f.scale_step == 32 ? f.record_bytes : 0;
+    }
+    for (size_t h = 0; h < WN_PANEL_HALVES; h++)
+        for (int j = 0; j < m; j++) {
+            vf s = sum[h][j];
+            if (f.scale_step == 256)
+                s = vf_mul(s, record_d(record, WN_LANES * h));
+            if (f.scale_step == 256 && f.has_min)
+                s = vf_fnma(record_min(record, WN_LANES * h), minus[h][j], s);
+            total[h][j] = vf_fma(s, vf_set1(x[(size_t)j * x_stride].scale), total[h][j]);
+        }
+    return record + (f.scale_step == 256 ? f.record_bytes : 0);
+}
+
+/* Panels that are read side by side, block by block: memory gives more to two streams than to one.
+ */
+#define GEMV_STREAMS 2
+
+/* n (constant) <= GEMV_STREAMS panels, step bytes apart: total[panel][half][j] = the products. */
+WN_INLINE void gemv_streams(const wn_dtype type, const uint8_t *panel, size_t step, size_t n_in,
+                            const wn_x_block *x, size_t x_stride,
+                            vf total[GEMV_STREAMS][WN_PANEL_HALVES][8], const int m, const int n)
+{
+    const uint8_t *block[GEMV_STREAMS];
+    for (int i = 0; i < n; i++) {
+        block[i] = panel + (size_t)i * step;
         for (size_t h = 0; h < WN_PANEL_HALVES; h++)
             for (int j = 0; j < m; j++)
-                sum[h][j] = minus[h][j] = vf_zero();
-        const uint8_t *ahead = panel;
-        for (size_t g = 0; g < n_groups; g++, panel += f.group_bytes) {
-            for (size_t at = 0; at < wn_block_bytes(f, WN_BLOCK) / 8; at += 64) {
-                __builtin_prefetch(ahead + FAR_AHEAD + at, 0, 2);
-                __builtin_prefetch(ahead + NEAR_AHEAD + at, 0, 3);
-            }
-            ahead += wn_block_bytes(f, WN_BLOCK) / 8;
-            WN_UNROLL
-            for (size_t h = 0; h < WN_PANEL_HALVES; h++)
-                gemv_group_of_32(type, panel + 4 * WN_LANES * h, record, WN_LANES * h, g, x,
-                                 x_stride, sum[h], minus[h], m);
-            record += f.scale_step == 32 ? f.record_bytes : 0;
-        }
-        for (size_t h = 0; h < WN_PANEL_HALVES; h++)
-            for (int j = 0; j < m; j++) {
-                vf s = sum[h][j];
-                if (f.scale_step == 256)
-                    s = vf_mul(s, record_d(record, WN_LANES * h));
-                if (f.scale_step == 256 && f.has_min)
-                    s = vf_fnma(record_min(record, WN_LANES * h), minus[h][j], s);
-                total[h][j] = vf_fma(s, vf_set1(x[(size_t)j * x_stride].scale), total[h][j]);
-            }
-        panel = record + (f.scale_step == 256 ? f.record_bytes : 0);
+                total[i][h][j] = vf_zero();
+    }
+    for (size_t k = 0; k < n_in; k += WN_BLOCK, x++) {
+        const size_t n_groups = (n_in - k < WN_BLOCK ? n_in - k : WN_BLOCK) / WN_GROUP;
+        WN_UNROLL
+        for (int i = 0; i < n; i++)
+            block[i] = gemv_block(type, block[i], n_groups, x, x_stride, total[i], m);
     }
 }
 
@@ -163,17 +181,29 @@ typedef struct packed_gemv_args {
     size_t y_stride;
 } packed_gemv_args;
 
-WN_INLINE void gemv_panels(const packed_gemv_args *a, const wn_dtype type, const int m)
+/* n (constant) panels from rows `first` on of a->n_rows, step panels apart. */
+WN_INLINE void gemv_some_panels(const packed_gemv_args *a, const wn_dtype type, size_t first,
+                                size_t step, const int m, const int n)
 {
-    for (size_t r = 0; r < a->n_rows; r += WN_PANEL_ROWS) {
-        const size_t row = a->row0 + r, left = a->n_rows - r;
-        vf total[WN_PANEL_HALVES][8];
-        gemv_panel(type, a->w->panels + row / WN_PANEL_ROWS * a->w->panel_bytes, a->w->n_in, a->x,
-                   a->x_stride, total, m);
+    vf total[GEMV_STREAMS][WN_PANEL_HALVES][8];
+    const uint8_t *panel = a->w->panels + (a->row0 + first) / WN_PANEL_ROWS * a->w->panel_bytes;
+    gemv_streams(type, panel, step * a->w->panel_bytes, a->w->n_in, a->x, a->x_stride, total, m, n);
+    for (int i = 0; i < n; i++) {
+        const size_t r = first + (size_t)i * step * WN_PANEL_ROWS, left = a->n_rows - r;
+        const size_t row = a->row0 + r;
         for (int j = 0; j < m; j++)
-            store_panel(&total[0][j], 8, left < WN_PANEL_ROWS ? left : WN_PANEL_ROWS, a->add,
+            store_panel(&total[i][0][j], 8, left < WN_PANEL_ROWS ? left : WN_PANEL_ROWS, a->add,
                         a->bias ? a->bias + row : NULL, a->y + (size_t)j * a->y_stride + row);
     }
+}
+
+WN_INLINE void gemv_panels(const packed_gemv_args *a, const wn_dtype type, const int m)
+{
+    const size_t n = (a->n_rows + WN_PANEL_ROWS - 1) / WN_PANEL_ROWS, step = n / GEMV_STREAMS;
+    for (size_t i = 0; i < step; i++)
+        gemv_some_panels(a, type, i * WN_PANEL_ROWS, step, m, GEMV_STREAMS);
+    for (size_t i = step * GEMV_STREAMS; i < n; i++)
+        gemv_some_panels(a, type, i * WN_PANEL_ROWS, 0, m, 1);
 }
 
 /* One function per type and number of rows, so that the loops over them unroll. */
