@@ -74,9 +74,8 @@ typedef struct wn_gemm_kernels {
  * Rows of x are packed in strips of 32 for all of n_in: [n_in / 32][2][16 rows][32 columns], bf16,
  * in each quad of columns 0, 2, 1, 3; missing rows and columns are zeros. */
 #define WN_TILE_STRIP 32
-#define WN_TILE_COLUMNS 512      /* of y in a unit at most */
-#define WN_TILE_SUMS (512 * 256) /* rows times columns of a unit at most; f32 */
-#define WN_TILE_MAX_ROWS 1024    /* packed at a time */
+#define WN_TILE_COLUMNS 512   /* of y in a unit at most, where threads share them */
+#define WN_TILE_MAX_ROWS 1024 /* packed at a time */
 
 static inline size_t wn_tile_strip_bytes(size_t n_in)
 {

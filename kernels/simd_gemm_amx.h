@@ -19,8 +19,9 @@
 #include "kernels/simd_self_attention_amx.h"
 
 typedef struct amx_scratch {
-    amx_pairs weights[2][AMX_STAGE_TILES];                /* of this stage and the next */
-    _Alignas(64) amx_sums sums[WN_TILE_SUMS / (32 * 32)]; /* [sliver][strip] */
+    amx_pairs weights[2][AMX_STAGE_TILES]; /* of this stage and the next */
+    /* Of a stage: [sliver][strip]. */
+    _Alignas(64) amx_sums sums[AMX_STAGE_SLIVERS * (WN_TILE_MAX_ROWS / WN_TILE_STRIP)];
     _Alignas(64) amx_sums finished[2];
     float temp[WN_LANES * 32];
 } amx_scratch;

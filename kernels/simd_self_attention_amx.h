@@ -28,10 +28,10 @@ typedef float self_sums[AMX_ROWS][16];
 typedef struct self_scratch {
     self_pairs k[SELF_KEY_TILES][2][SELF_DIM_TILES]; /* [pair of dimensions][key][2] */
     self_pairs v[SELF_KEY_TILES][SELF_DIM_TILES][2]; /* [pair of keys][dimension][2] */
-    self_pairs ones[SELF_KEY_TILES];                 /* [pair of keys][16][2] */
-    self_pairs q[SELF_DIM_TILES];                    /* [query][dimension] */
-    self_sums s[SELF_KEY_TILES][2];                  /* [query][key] */
-    self_pairs p[SELF_KEY_TILES];                    /* [query][key] */
+    self_pairs ones[2];             /* [pair of keys][16][2]: of a whole tile, of the last one */
+    self_pairs q[SELF_DIM_TILES];   /* [query][dimension] */
+    self_sums s[SELF_KEY_TILES][2]; /* [query][key] */
+    self_pairs p[SELF_KEY_TILES];   /* [query][key] */
     self_sums o[SELF_DIM_TILES][2], sum; /* [query][dimension]; [query][16], all alike */
     float top[SELF_SET];
 } self_scratch;
@@ -77,7 +77,8 @@ static void self_load_values(const self_run *r)
         const size_t pair = j % 32 / 2;
         const int one = (j < n ? 0x3f80 : 0) | (j + 1 < n ? 0x3f800000 : 0);
         for (size_t c = 0; c < 32; c += 2 * WN_LANES) {
-            vi_store(&r->x->ones[j / 32][pair][c], vi_set1(one));
+            vi_store(&r->x->ones[0][pair][c], vi_set1(0x3f803f80));
+            vi_store(&r->x->ones[1][pair][c], vi_set1(one));
             for (size_t d = 0; d < r->n_dims; d++) {
                 const vi a = j < n ? vi_load(self_row(r, j, first + d) + c) : zero;
                 const vi b = j + 1 < n ? vi_load(self_row(r, j + 1, first + d) + c) : zero;
@@ -94,7 +95,9 @@ static void self_load_queries(const self_run *r, size_t set)
     for (size_t i = 0; i < SELF_SET; i++)
         for (size_t d = 0; d < r->n_dims; d++) {
             const size_t row = set * SELF_SET + i;
-            memcpy(r->x->q[d][i], self_row(r, row < last ? row : last, first + d), 64);
+            const uint16_t *from = self_row(r, row < last ? row : last, first + d);
+            for (size_t c = 0; c < 32; c += 2 * WN_LANES)
+                vi_store(&r->x->q[d][i][c], vi_load(from + c));
         }
 }
 
@@ -132,7 +135,7 @@ WN_INLINE void self_values(const self_run *r, size_t j)
     amx_dot_bf16(0, 6, 7);
     amx_load(5, r->x->v[j][0][1], AMX_ROW_BYTES);
     amx_dot_bf16(1, 6, 5);
-    amx_load(7, r->x->ones[j], AMX_ROW_BYTES);
+    amx_load(7, r->x->ones[j + 1 == r->n_tiles], AMX_ROW_BYTES);
     amx_dot_bf16(2, 6, 7);
     if (r->n_dims == 1)
         return;
@@ -183,7 +186,7 @@ static void self_store_output(const self_run *r, size_t set)
     const wn_tile_heads *h = r->h;
     for (size_t i = 0; i < SELF_SET && set * SELF_SET + i < h->n_rows; i++) {
         const size_t row = h->row0 + set * SELF_SET + i;
-        const vf inverse = vf_div(vf_set1(1.0f), vf_load(r->x->sum[i]));
+        const vf inverse = vf_reciprocal_14(vf_load(r->x->sum[i]));
         uint8_t *out = h->out + row / 32 * wn_tile_strip_bytes(h->d) + row % 32 * 64;
         for (size_t d = 0; d < r->n_dims; d++)
             for (size_t v = 0; v < 16; v += WN_LANES)

@@ -119,17 +119,18 @@ static void multiply_item(void *ctx, size_t unit, size_t worker)
     r->t->multiply(&u, wn_compute_scratch(r->c, worker));
 }
 
-/* Columns of units: as many as fit a unit, fewer where threads would have too few of them. */
+/* Columns of units: all of them for one thread, which then prepares a stage's weights while it
+ * multiplies those before; fewer where several threads would have too few units. */
 static void multiply(tile_run *r, const wn_product *products, size_t n, const uint8_t *input)
 {
     r->products = products;
     r->n = n;
     r->input = input;
     const size_t wide = r->result == WN_TILE_SWIGLU ? 2 : 1; /* columns of w for one of y */
-    const size_t rows = r->part_strips * WN_TILE_STRIP;
     const size_t wanted = wn_size_div_up(PART_UNITS * r->c->n_threads, r->n_parts);
-    r->unit_columns = wn_size_min(WN_TILE_SUMS / rows, WN_TILE_COLUMNS) / wide / 32 * 32;
-    while (r->unit_columns > 64 && count_units(r, r->unit_columns) < wanted)
+    const bool alone = r->c->n_threads == 1;
+    r->unit_columns = alone ? WN_PACKED_MAX_COLS : WN_TILE_COLUMNS / wide;
+    while (!alone && r->unit_columns > 64 && count_units(r, r->unit_columns) < wanted)
         r->unit_columns = r->unit_columns / 2 / 32 * 32;
     run_parts(r, count_units(r, r->unit_columns), multiply_item);
 }
