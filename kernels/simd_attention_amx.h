@@ -244,9 +244,15 @@ WN_INLINE vf highest(const amx_attention *a, const amx_task *t, size_t tile, siz
 {
     const amx_attention_scratch *x = a->scratch;
     float(*s)[AMX_SET] = t->s + 32 * tile;
-    if (!scaled && (t->open >> tile / 2 & 1)) {
-        for (size_t j = 0; j < 32; j++)
-            high = vf_max(high, vf_load(&s[j][v]));
+    if (t->open >> tile / 2 & 1) {
+        for (size_t j = 0; j < 32; j++) {
+            vf score = vf_load(&s[j][v]);
+            if (scaled) {
+                score = vf_mul(score, vf_set1(x->k_scale[32 * tile + j]));
+                vf_store(&s[j][v], score);
+            }
+            high = vf_max(high, score);
+        }
         return high;
     }
     vi bits = vi_load(&x->visible[tile][v]);

@@ -42,6 +42,14 @@ WN_INLINE vi vi_turn_quads(vi a)
 {
     return _mm512_shufflehi_epi16(_mm512_shufflelo_epi16(a, 0xd8), 0xd8);
 }
+/* The four bits from bit `at` on of even lanes, and from 16 + at on of odd ones. */
+WN_INLINE vf vi_nibbles_to_f32(vi a, int at)
+{
+    const vi by = _mm512_set1_epi64(((long long)(at + 16) << 32) | at);
+    return _mm512_permutexvar_ps(
+        _mm512_srlv_epi32(a, by),
+        _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+}
 WN_INLINE vf vi_as_f32(vi a)
 {
     return _mm512_castsi512_ps(a);

@@ -88,10 +88,39 @@ WN_INLINE amx_scales group_scales(const wn_dtype type, const uint8_t *record, si
                         {vf_twice_low(base), vf_twice_high(base)}};
 }
 
+#if WN_LANES == 16
+/* Group g of a record, all rows, with 4 bits: by lookups instead of conversions: lanes become (row,
+ * word) as tiles have them, then each picks its numbers by the bits of u. */
+WN_INLINE void pack_nibbles(const wn_dtype type, const uint8_t *group, const uint8_t *record,
+                            size_t g, amx_pairs *tile)
+{
+    const amx_scales s = group_scales(type, record, 0, g, 0);
+    WN_UNROLL
+    for (int i = 0; i < 4; i++) {
+        const vi v = vi_load(group + 64 * i);
+        const vi low = vf_as_int(vf_twice_low(vi_as_f32(v)));
+        const vi high = vf_as_int(vf_twice_high(vi_as_f32(v)));
+        WN_UNROLL
+        for (int p = 0; p < 4; p++) {
+            const int at = 8 * (p % 2) + 4 * (p / 2); /* of the nibble in its word */
+            vi_store((*tile)[4 * i + p],
+                     vf_to_bf16(vf_fma(s.scale[0], vi_nibbles_to_f32(low, at), s.base[0]),
+                                vf_fma(s.scale[1], vi_nibbles_to_f32(high, at), s.base[1])));
+        }
+    }
+}
+#endif
+
 /* Group g of a record, LANES rows, into lanes `at` (0 .. 15) of a tile. */
 WN_INLINE void pack_group(const wn_dtype type, const uint8_t *group, const uint8_t *record,
                           size_t at, size_t g, amx_pairs *tile)
 {
+#if WN_LANES == 16
+    if (wn_packed_bits(wn_packed_format_of(type)) == 4) {
+        pack_nibbles(type, group, record, g, tile);
+        return;
+    }
+#endif
     amx_scales s = group_scales(type, record, at, g, 0);
     WN_UNROLL
     for (int i = 0; i < 4; i++) {
