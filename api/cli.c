@@ -280,6 +280,7 @@ wn_status wn_cli_service(wn_cli *cli, wn_service **out, wn_error *err)
                                  .heads = wn_options_str(o, "heads"),
                                  .kv_ratio = kv_ratio,
                                  .n_ctx = (size_t)wn_options_int(o, "context"),
+                                 .n_parallel = cli->n_parallel,
                                  .prefix_memory_bytes = mib_option(o, "prefix-memory"),
                                  .prefix_disk_bytes = mib_option(o, "prefix-disk"),
                                  .prefix_corpus_share = wn_options_num(o, "prefix-share")};

@@ -17,6 +17,7 @@ typedef struct wn_cli {
     char **argv;
     bool json;
     char *data_dir;
+    size_t n_parallel;   /* answers at once; a command that wants more than one sets it */
     wn_service *service; /* NULL until wn_cli_service */
 } wn_cli;
 

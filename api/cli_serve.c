@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include "api/cli.h"
+#include "api/engine_worker.h"
 #include "api/http_server.h"
 #include "api/terminal.h"
 
@@ -13,6 +14,8 @@ static const wn_option options[] = {
     {"keys", WN_OPT_STR, NULL, 0, 0, "FILE",
      "API keys: one \"SHA256HEX SCOPE [CORPUS...]\" a line (see deploy/README.md)"},
     {"max-connections", WN_OPT_INT, "1024", 1, 65535, "N", "connections at once"},
+    {"parallel", WN_OPT_INT, "4", 1, WN_ENGINE_MAX_THREADS, "N",
+     "answers at once; each has a session of --context tokens, and they share steps"},
     {"queue", WN_OPT_INT, "128", 1, 65535, "N", "answers that may wait; more get 503"},
     {"max-upload", WN_OPT_INT, "67108864", 1, 4294967295.0, "BYTES", "largest uploaded document"},
     {"drain-seconds", WN_OPT_NUM, "25", 0, 3600, "S", "time for running answers at shutdown"},
@@ -51,6 +54,7 @@ static int run(wn_cli *cli, wn_error *err)
         .port = (uint16_t)wn_options_int(o, "port"),
         .keys_file = wn_options_str(o, "keys"),
         .max_connections = (unsigned)wn_options_int(o, "max-connections"),
+        .n_parallel = (size_t)wn_options_int(o, "parallel"),
         .queue_capacity = (size_t)wn_options_int(o, "queue"),
         .max_upload_bytes = (size_t)wn_options_int(o, "max-upload"),
         .drain_ms = (unsigned)(wn_options_num(o, "drain-seconds") * 1000),
@@ -58,6 +62,7 @@ static int run(wn_cli *cli, wn_error *err)
         .on_listening = on_listening,
         .on_ready = on_ready};
     wn_service *service = NULL;
+    cli->n_parallel = options_of_server.n_parallel;
     if (wn_cli_service(cli, &service, err) != WN_OK)
         return WN_EXIT_FAILED;
     wn_status status = wn_http_server_run(service, &options_of_server, err);

@@ -1,5 +1,6 @@
 #include "api/engine_worker.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -7,13 +8,23 @@
 #include "base/clock.h"
 #include "base/work_queue.h"
 
+typedef struct engine_thread {
+    wn_engine_worker *engine;
+    pthread_t thread;
+    pthread_cond_t woken;
+    bool idle;
+} engine_thread;
+
 struct wn_engine_worker {
     wn_work_queue *queue;
-    pthread_t thread;
+    engine_thread threads[WN_ENGINE_MAX_THREADS];
+    size_t n_threads;     /* that run */
+    pthread_mutex_t lock; /* idle, n_unclaimed, shut */
+    size_t n_unclaimed;   /* jobs in the queue that no woken thread comes for */
+    bool shut;
     size_t capacity;
     atomic_size_t pending;
     atomic_bool halting;
-    bool joined;
 };
 
 wn_status wn_engine_check(const wn_engine_job *job)
@@ -38,31 +49,78 @@ static void take(wn_engine_job *job)
         job->refuse(job, why);
 }
 
-static void *engine_thread(void *arg)
+/* The first idle thread comes for the job: where jobs come one by one it is always the same, whose
+ * place beside the compute threads the scheduler has found, and whose memory is warm. */
+static void wake_one(wn_engine_worker *e)
 {
-    wn_engine_worker *e = arg;
-    for (wn_engine_job *job; (job = wn_work_queue_pop(e->queue)) != NULL;) {
+    pthread_mutex_lock(&e->lock);
+    size_t i = 0;
+    while (i < e->n_threads && !e->threads[i].idle)
+        i++;
+    if (i < e->n_threads) {
+        e->threads[i].idle = false;
+        pthread_cond_signal(&e->threads[i].woken);
+    } else {
+        e->n_unclaimed++;
+    }
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* Until there is a job for this thread, or no more at all. */
+static void wait_for_job(engine_thread *t)
+{
+    wn_engine_worker *e = t->engine;
+    pthread_mutex_lock(&e->lock);
+    t->idle = e->n_unclaimed == 0;
+    if (!t->idle)
+        e->n_unclaimed--;
+    while (t->idle && !e->shut)
+        pthread_cond_wait(&t->woken, &e->lock);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void *run_thread(void *arg)
+{
+    engine_thread *t = arg;
+    wn_engine_worker *e = t->engine;
+    for (;;) {
+        wait_for_job(t);
+        wn_engine_job *job = wn_work_queue_pop(e->queue);
+        if (!job)
+            return NULL;
         take(job);
         atomic_fetch_sub(&e->pending, 1);
     }
-    return NULL;
 }
 
-wn_status wn_engine_open(wn_engine_worker **out, size_t capacity, wn_error *err)
+static wn_status start_thread(wn_engine_worker *e, wn_error *err)
 {
+    pthread_mutex_lock(&e->lock);
+    engine_thread *t = &e->threads[e->n_threads];
+    t->engine = e;
+    pthread_cond_init(&t->woken, NULL);
+    const int rc = pthread_create(&t->thread, NULL, run_thread, t);
+    if (rc == 0)
+        e->n_threads++;
+    else
+        pthread_cond_destroy(&t->woken);
+    pthread_mutex_unlock(&e->lock);
+    return rc == 0 ? WN_OK : wn_error_set_errno(err, rc, "engine: no thread");
+}
+
+wn_status wn_engine_open(wn_engine_worker **out, size_t capacity, size_t n_threads, wn_error *err)
+{
+    assert(n_threads >= 1 && n_threads <= WN_ENGINE_MAX_THREADS);
     wn_engine_worker *e = wn_alloc(1, sizeof *e);
     if (!e)
         return wn_error_set(err, WN_NO_MEMORY, "engine: out of memory");
     e->capacity = capacity;
+    pthread_mutex_init(&e->lock, NULL);
     wn_status status = wn_work_queue_open(&e->queue, capacity, err);
-    if (status == WN_OK) {
-        int rc = pthread_create(&e->thread, NULL, engine_thread, e);
-        if (rc != 0)
-            status = wn_error_set_errno(err, rc, "engine: no thread");
-    }
+    for (size_t i = 0; status == WN_OK && i < n_threads; i++)
+        status = start_thread(e, err);
     if (status != WN_OK) {
-        wn_work_queue_close(e->queue);
-        free(e);
+        wn_engine_close(e);
         return status;
     }
     *out = e;
@@ -75,8 +133,10 @@ bool wn_engine_submit(wn_engine_worker *e, wn_engine_job *job)
     if (atomic_load(&e->halting))
         return false;
     atomic_fetch_add(&e->pending, 1);
-    if (wn_work_queue_try_push(e->queue, job))
+    if (wn_work_queue_try_push(e->queue, job)) {
+        wake_one(e);
         return true;
+    }
     atomic_fetch_sub(&e->pending, 1);
     return false;
 }
@@ -104,10 +164,18 @@ void wn_engine_halt(wn_engine_worker *e)
 void wn_engine_shut(wn_engine_worker *e)
 {
     wn_engine_halt(e);
-    wn_work_queue_shut(e->queue);
-    if (!e->joined)
-        pthread_join(e->thread, NULL);
-    e->joined = true;
+    if (e->queue)
+        wn_work_queue_shut(e->queue);
+    pthread_mutex_lock(&e->lock);
+    e->shut = true;
+    for (size_t i = 0; i < e->n_threads; i++)
+        pthread_cond_signal(&e->threads[i].woken);
+    pthread_mutex_unlock(&e->lock);
+    while (e->n_threads > 0) {
+        engine_thread *t = &e->threads[--e->n_threads];
+        pthread_join(t->thread, NULL);
+        pthread_cond_destroy(&t->woken);
+    }
 }
 
 void wn_engine_close(wn_engine_worker *e)
@@ -116,5 +184,6 @@ void wn_engine_close(wn_engine_worker *e)
         return;
     wn_engine_shut(e);
     wn_work_queue_close(e->queue);
+    pthread_mutex_destroy(&e->lock);
     free(e);
 }

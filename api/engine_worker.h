@@ -1,11 +1,12 @@
-/* The one thread that runs models: prefill and generation of every request pass through it, in
- * order, from a bounded queue.
+/* The threads that answer: every request's prefill and generation is begun by the next of them that
+ * is free, in order, from a bounded queue. So as many answers run as there are threads; they share
+ * the generator's steps (generate/session_turns.h).
  *
- *     WN_TRY(wn_engine_open(&engine, 128, err));
+ *     WN_TRY(wn_engine_open(&engine, 128, 4, err));
  *     if (!wn_engine_submit(engine, &job)) ... 503: full or shutting down ...
  *     wn_engine_close(engine);
  *
- * A job is run or refused, exactly once, on the engine's thread; either call may free it. While it
+ * A job is run or refused, exactly once, on one of the threads; either call may free it. While it
  * runs it asks wn_engine_check at every step, which says when to stop: the client is gone, its time
  * is over, or the server shuts down.
  */
@@ -18,6 +19,8 @@
 #include <stdint.h>
 
 #include "base/status.h"
+
+#define WN_ENGINE_MAX_THREADS 8
 
 typedef struct wn_engine_worker wn_engine_worker;
 
@@ -32,7 +35,8 @@ typedef struct wn_engine_job {
     wn_engine_worker *engine;          /* set by submit */
 } wn_engine_job;
 
-wn_status wn_engine_open(wn_engine_worker **out, size_t capacity, wn_error *err);
+/* capacity: jobs that may wait. n_threads: 1 .. WN_ENGINE_MAX_THREADS jobs run at once. */
+wn_status wn_engine_open(wn_engine_worker **out, size_t capacity, size_t n_threads, wn_error *err);
 /* False: the queue is full or the engine halts; the job is still the caller's. */
 bool wn_engine_submit(wn_engine_worker *e, wn_engine_job *job);
 size_t wn_engine_queued(wn_engine_worker *e);  /* waiting jobs */
@@ -42,9 +46,9 @@ size_t wn_engine_capacity(const wn_engine_worker *e);
 /* WN_OK = go on; WN_CANCELLED, WN_DEADLINE or WN_UNAVAILABLE = stop now. */
 wn_status wn_engine_check(const wn_engine_job *job);
 
-/* Stops the running job at its next step and refuses the waiting ones. */
+/* Stops the running jobs at their next step and refuses the waiting ones. */
 void wn_engine_halt(wn_engine_worker *e);
-/* Halts, and returns when the thread has ended. Until close the other functions still work. */
+/* Halts, and returns when the threads have ended. Until close the other functions still work. */
 void wn_engine_shut(wn_engine_worker *e);
 void wn_engine_close(wn_engine_worker *e); /* shuts, frees; NULL is fine */
 

@@ -154,6 +154,7 @@ static void fill_defaults(wn_http_options *o)
     DEFAULT(max_connections, 1024);
     DEFAULT(max_per_address, 64);
     DEFAULT(queue_capacity, 128);
+    DEFAULT(n_parallel, 1);
     DEFAULT(max_json_bytes, (size_t)1 << 20);
     DEFAULT(max_upload_bytes, (size_t)64 << 20);
     DEFAULT(max_body_bytes_all, (size_t)512 << 20);
@@ -233,7 +234,7 @@ static wn_status open_parts(wn_http_server *s, wn_error *err)
     WN_TRY(wn_http_gate_open(&s->context.search_gate, 4, o->queue_capacity, err));
     WN_TRY(wn_http_gate_open(&s->context.ingest_gate, 2, 16, err));
     WN_TRY(wn_prefix_jobs_open(&s->context.prefix_jobs, err));
-    return wn_engine_open(&s->context.engine, o->queue_capacity, err);
+    return wn_engine_open(&s->context.engine, o->queue_capacity, o->n_parallel, err);
 }
 
 /* Strictness 0: the guard is stricter, and 0.9.75 sends its own refusal of a missing Host twice. No

@@ -4,8 +4,8 @@
  *     wn_http_options o = {.port = 8080, .ctx = ui, .on_listening = print_url};
  *     WN_TRY(wn_http_server_run(service, &o, err));      // until SIGTERM, SIGINT or *o.stop
  *
- * Threads: one per connection (at most max_connections), which may wait; one engine worker that
- * alone runs the generator; one that watches deadlines. So a long prefill or ingestion stalls
+ * Threads: one per connection (at most max_connections), which may wait; n_parallel that
+ * answer; one that watches deadlines. So a long prefill or ingestion stalls
  * neither /livez nor another client's stream. Shutdown: /readyz says 503 and no new work is taken;
  * running streams finish, or get a terminal event when drain_ms is over; a second signal ends the
  * waiting.
@@ -31,6 +31,7 @@ typedef struct wn_http_options {
     unsigned max_connections;  /* [1024] */
     unsigned max_per_address;  /* [64] */
     size_t queue_capacity;     /* [128] waiting generations; more get 503 */
+    size_t n_parallel;         /* [1] generations at once, at most WN_ENGINE_MAX_THREADS */
     size_t max_json_bytes;     /* [1 MiB] */
     size_t max_upload_bytes;   /* [64 MiB] */
     size_t max_body_bytes_all; /* [512 MiB] bodies held at once, of all requests */

@@ -1,5 +1,5 @@
-/* A request's work on the engine thread, with its reply: a JSON object that the connection waits
- * for, or a stream of events that it passes on while they come.
+/* A request's work on a thread of the engine, with its reply: a JSON object that the connection
+ * waits for, or a stream of events that it passes on while they come.
  *
  *     my_task *t = wn_alloc(1, sizeof *t);                  // begins with a wn_http_task
  *     if (!wn_http_task_open(&t->task, call, stream_wanted, &my_kind)) return;   // replied, t

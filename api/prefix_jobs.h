@@ -1,4 +1,4 @@
-/* Corpora whose prefixes are being prepared in the background, on the engine's thread, in turns
+/* Corpora whose prefixes are being prepared in the background, on the engine's threads, in turns
  * with the questions that come meanwhile.
  *
  *     WN_TRY(wn_prefix_jobs_open(&jobs, err));

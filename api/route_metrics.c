@@ -60,6 +60,25 @@ static void add_keeping(wn_strbuf *b, const wn_prefix_stats *s)
     row(b, invalid, "cause", "write", s->refused_write);
 }
 
+static void number(wn_strbuf *b, const char *name, const char *type, const char *help, uint64_t n)
+{
+    head(b, name, type, help);
+    wn_strbuf_printf(b, "%s %" PRIu64 "\n", name, n);
+}
+
+static void add_engine(wn_strbuf *b, const wn_http_context *c)
+{
+    wn_turn_stats turns = {0};
+    wn_service_turn_stats(c->service, &turns);
+    number(b, "winnow_engine_jobs", "gauge", "Answers that wait or run.",
+           wn_engine_pending(c->engine));
+    number(b, "winnow_engine_queued", "gauge", "Answers that wait.", wn_engine_queued(c->engine));
+    number(b, "winnow_decoding_sessions", "gauge", "Answers that are written now.", turns.n_joined);
+    number(b, "winnow_decode_steps_total", "counter",
+           "Steps in which each answer at hand got a token.", turns.n_steps);
+    number(b, "winnow_decode_tokens_total", "counter", "Tokens of all steps.", turns.n_tokens);
+}
+
 void wn_route_metrics(wn_http_call *call)
 {
     const wn_http_context *c = call->context;
@@ -68,8 +87,7 @@ void wn_route_metrics(wn_http_call *call)
     wn_service_prefix_stats(c->service, &stats);
     head(b, "winnow_ready", "gauge", "1: models are loaded and the server does not drain.");
     wn_strbuf_printf(b, "winnow_ready %d\n", atomic_load(&c->ready) && !atomic_load(&c->draining));
-    head(b, "winnow_engine_jobs", "gauge", "Answers that wait or run.");
-    wn_strbuf_printf(b, "winnow_engine_jobs %zu\n", wn_engine_pending(c->engine));
+    add_engine(b, c);
     add_reading(b, &stats);
     add_keeping(b, &stats);
     call->reply.status = 200;

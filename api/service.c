@@ -12,7 +12,6 @@
 #define DEFAULT_GENERATOR "qwen2.5-1.5b"
 #define SMALL_GENERATOR "smollm2-135m"
 #define DEFAULT_EMBEDDER "minilm-l6"
-#define DEFAULT_N_CTX 8192
 
 static wn_status out_of_memory(wn_error *err)
 {
@@ -37,6 +36,7 @@ wn_status wn_service_open(wn_service **out, const wn_service_options *o, wn_erro
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->embed_lock, NULL);
     init_prefixes(&s->prefixes, o);
+    wn_service_slots_init(&s->slots, o->n_parallel);
     s->data_dir = wn_strdup(o->data_dir);
     s->corpora_dir = wn_fs_join(o->data_dir, "corpora");
     const char *generator = o->small ? SMALL_GENERATOR : DEFAULT_GENERATOR;
@@ -80,7 +80,7 @@ void wn_service_close(wn_service *s)
         s->corpora = next;
     }
     wn_parse_pool_close(s->parsers);
-    wn_session_close(s->session);
+    wn_service_slots_close(&s->slots);
     wn_service_prefixes_close(s);
     wn_dms_heads_close(s->heads);
     wn_model_close(s->model);
@@ -175,24 +175,6 @@ wn_status wn_service_session_options(wn_service *s, size_t n_ctx, wn_session_opt
     return WN_OK;
 }
 
-wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err)
-{
-    const wn_model *model = NULL;
-    WN_TRY(wn_service_generator(s, &model, err));
-    if (!s->session) {
-        size_t trained = wn_model_config_of(model)->n_ctx;
-        size_t n_ctx = s->n_ctx ? s->n_ctx : DEFAULT_N_CTX;
-        if (n_ctx > trained)
-            n_ctx = trained;
-        wn_session_options options;
-        WN_TRY(wn_service_session_options(s, n_ctx, &options, err));
-        WN_TRY(wn_service_prefixes_open(s, &options, err));
-        WN_TRY(wn_session_open(&s->session, model, s->compute, &options, err));
-    }
-    *out = s->session;
-    return WN_OK;
-}
-
 wn_status wn_service_embedder_locked(wn_service *s, wn_embedder **out, wn_error *err)
 {
     if (!s->embedder) {
@@ -228,9 +210,8 @@ static wn_status warm_up(wn_session *session, wn_error *err)
 
 wn_status wn_service_load(wn_service *s, wn_error *err)
 {
-    wn_session *session = NULL;
-    WN_TRY(wn_service_session(s, &session, err));
-    WN_TRY(warm_up(session, err));
+    WN_TRY(wn_service_slots_open(s, err));
+    WN_TRY(warm_up(s->slots.items[0].session, err));
     wn_service_prefixes_prepare(s);
     const char *name = NULL;
     size_t dim = 0;

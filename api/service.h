@@ -6,9 +6,10 @@
  *     WN_TRY(wn_service_ask(s, &ask, &events, &result, err));
  *     wn_ask_result_free(&result);
  *
- * Threads: search, ingest and corpus functions may be called from any thread (the embedder is
- * behind a lock); wn_service_ask and wn_service_generate from one thread at a time (the engine
- * worker).
+ * Threads: any, once wn_service_load has returned or one wn_service_ask has; what loads the models
+ * first, from one that is alone. The embedder is behind a lock. Questions that come from several
+ * threads share the steps of the generator (generate/session_turns.h), n_parallel of them at once;
+ * others wait. Each gets the answer that it would get alone, bit for bit.
  */
 #ifndef WN_API_SERVICE_H
 #define WN_API_SERVICE_H
@@ -38,6 +39,7 @@ typedef struct wn_service_options {
     const char *heads;      /* eviction heads (dms_heads.h); NULL: those that the model carries */
     double kv_ratio;        /* the dial: 0 = the heads' first point, 1 = nothing is evicted */
     size_t n_ctx;           /* tokens of one session; 0 = min(model's, 8192) */
+    size_t n_parallel;      /* answers at once, at most WN_SESSIONS_MAX; 0 = 1 */
     /* For kept prefixes of corpora, beside the session; 0: none are kept there. */
     size_t prefix_memory_bytes, prefix_disk_bytes;
     double prefix_corpus_share; /* of both, that one corpus may take; 0 = 1: all */
@@ -134,7 +136,7 @@ typedef struct wn_prefix_prepared {
 /* Reads the corpus, as mode corpus shows it, for questions to come; WN_LIMIT where it does not fit.
  * max_new > 0: no further than to the document's end behind that many new tokens, so that others
  * get their turn; out->n_tokens < n_all_tokens then, and the next call goes on. progress: (tokens
- * done, all of this call). Engine worker. */
+ * done, all of this call). */
 wn_status wn_service_prefix_prepare(wn_service *s, const char *corpus, size_t max_new,
                                     wn_progress_fn progress, void *progress_ctx,
                                     wn_prefix_prepared *out, wn_error *err);
@@ -150,7 +152,9 @@ wn_status wn_service_prefix_drop(wn_service *s, const char *corpus, int64_t docu
                                  size_t *n_dropped, wn_error *err);
 /* All zero where no model was loaded yet. */
 void wn_service_prefix_stats(wn_service *s, wn_prefix_stats *out);
-void wn_service_tend(wn_service *s); /* engine worker: memory of dropped prefixes is given back */
+void wn_service_tend(wn_service *s); /* memory of dropped prefixes is given back */
+/* Sessions that decode, steps, tokens. All zero where no model was loaded yet. Any thread. */
+void wn_service_turn_stats(wn_service *s, wn_turn_stats *out);
 
 /* Plain chat without a corpus (OpenAI clients): the whole conversation, streamed. */
 typedef struct wn_generation {

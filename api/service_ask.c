@@ -57,20 +57,43 @@ wn_status wn_service_search(wn_service *s, wn_corpus *c, const char *question, s
     return status;
 }
 
+/* The answer, in a session of its own for as long as that takes. */
+static wn_status run_answer(wn_service *s, wn_answer_request *request, const wn_ask *ask,
+                            const wn_answer_events *events, wn_ask_result *out, wn_error *err)
+{
+    const wn_prompt_tokens *prompt = &out->reading.prompt;
+    service_slot *slot = wn_service_slot_take(s, prompt->ids, prompt->n);
+    request->session = slot->session;
+    request->turn = &slot->turn;
+    request->embed = wn_service_slot_embed;
+    request->embed_ctx = slot;
+    wn_status status = wn_answer_run(request, events, &out->answer, err);
+    if (status == WN_OK && out->answer.prompt_tokens > 0) {
+        wn_turn_take(&slot->turn, NULL);
+        status = wn_kv_report_make(
+            slot->session, ask->explain ? wn_model_tokenizer(request->model) : NULL, &out->kv, err);
+        wn_turn_give(&slot->turn);
+    }
+    wn_service_slot_give(s, slot);
+    if (out->answer.prefix.source == WN_PREFIX_SESSION && out->answer.prefix.load_ms == 0 &&
+        out->answer.prefix.read_ms == 0)
+        atomic_fetch_add(&s->prefixes.session_hits, 1);
+    return status;
+}
+
 static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
                         const wn_ask_events *events, wn_ask_result *out, wn_error *err)
 {
-    wn_session *session = NULL;
     const wn_model *model = NULL;
     wn_source *sources = NULL;
     const char *name = NULL;
     size_t dim = 0;
     bool nothing = false;
-    WN_TRY(wn_service_session(s, &session, err));
+    WN_TRY(wn_service_slots_open(s, err));
     WN_TRY(wn_service_generator(s, &model, err));
     WN_TRY(wn_service_embedder_info(s, &name, &dim, err));
     const wn_reading_limits limits = {.model = model,
-                                      .capacity = wn_session_capacity(session),
+                                      .capacity = wn_session_capacity(s->slots.items[0].session),
                                       .question = ask->question,
                                       .history = ask->history,
                                       .n_history = ask->n_history,
@@ -79,7 +102,7 @@ static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
     WN_TRY(wn_prefix_use_of(s, corpus, ask->corpus, &use, err));
     WN_TRY(wn_service_read_sources(&(wn_service_reading){.service = s,
                                                          .corpus = corpus,
-                                                         .session = session,
+                                                         .session = s->slots.items[0].session,
                                                          .ask = ask,
                                                          .limits = &limits,
                                                          .use = &use},
@@ -88,8 +111,7 @@ static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
         WN_TRY(events->on_retrieval(events->ctx, &out->retrieval, &out->reading));
     WN_TRY(wn_ask_sources(&out->retrieval, &sources, err));
     const bool whole = out->reading.mode != WN_ASK_PASSAGES; /* passages seldom recur for long */
-    wn_answer_request request = {.session = session,
-                                 .prefixes = use.cache,
+    wn_answer_request request = {.prefixes = use.cache,
                                  .corpus = use.corpus,
                                  .prefix_key = use.key,
                                  .prefix_key_len = strlen(use.key),
@@ -105,17 +127,9 @@ static wn_status answer(wn_service *s, wn_corpus *corpus, const wn_ask *ask,
                                  .max_tokens = ask->max_tokens,
                                  .stop = ask->stop,
                                  .n_stop = ask->n_stop,
-                                 .embed = wn_service_embed,
-                                 .embed_ctx = s,
                                  .dim = dim,
                                  .nothing_found = nothing};
-    wn_status status = wn_answer_run(&request, events ? &events->answer : NULL, &out->answer, err);
-    if (status == WN_OK && out->answer.prompt_tokens > 0)
-        status = wn_kv_report_make(session, ask->explain ? wn_model_tokenizer(model) : NULL,
-                                   &out->kv, err);
-    if (out->answer.prefix.source == WN_PREFIX_SESSION && out->answer.prefix.load_ms == 0 &&
-        out->answer.prefix.read_ms == 0)
-        atomic_fetch_add(&s->prefixes.session_hits, 1);
+    wn_status status = run_answer(s, &request, ask, events ? &events->answer : NULL, out, err);
     wn_error settle_err = {0};
     wn_status settled = wn_prefix_use_settle(s, corpus, &use, &out->retrieval, &settle_err);
     if (status == WN_OK && settled != WN_OK)
@@ -153,16 +167,17 @@ wn_status wn_service_generate(wn_service *s, const wn_generation *g, const wn_an
                               wn_answer *out, wn_error *err)
 {
     *out = (wn_answer){0};
-    wn_session *session = NULL;
     const wn_model *model = NULL;
     wn_service_tend(s);
-    WN_TRY(wn_service_session(s, &session, err));
+    WN_TRY(wn_service_slots_open(s, err));
     WN_TRY(wn_service_generator(s, &model, err));
     int32_t *ids = NULL;
     size_t n = 0;
     WN_TRY(wn_chat_encode(wn_model_tokenizer(model), wn_model_chat_family(model), g->messages,
                           g->n_messages, true, &ids, &n, err));
-    wn_generation_request request = {.session = session,
+    service_slot *slot = wn_service_slot_take(s, ids, n);
+    wn_generation_request request = {.session = slot->session,
+                                     .turn = &slot->turn,
                                      .tokenizer = wn_model_tokenizer(model),
                                      .ids = ids,
                                      .n_ids = n,
@@ -177,6 +192,7 @@ wn_status wn_service_generate(wn_service *s, const wn_generation *g, const wn_an
     }
     wn_generation_result result = {0};
     wn_status status = wn_generate(&request, &result, err);
+    wn_service_slot_give(s, slot);
     free(ids);
     WN_TRY(status);
     *out = (wn_answer){.text = result.text,

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "api/service.h"
+#include "api/service_slots.h"
 #include "base/hash.h"
 #include "ingest/parse_worker.h"
 
@@ -59,12 +60,12 @@ struct wn_service {
     pthread_mutex_t lock; /* the corpora list, lazy loading, parsers */
     open_corpus *corpora;
 
-    wn_compute *compute; /* of the generator: used by the engine worker alone */
+    wn_compute *compute; /* of the generator: used with a turn */
     wn_model *model;
     wn_dms_heads *heads; /* NULL: none, or not loaded yet */
     wn_dms_point point;
     bool heads_loaded;
-    wn_session *session;
+    service_slots slots;
     service_prefixes prefixes;
 
     pthread_mutex_t embed_lock; /* the embedder and its compute context */
@@ -74,8 +75,6 @@ struct wn_service {
     wn_parse_pool *parsers; /* one worker process for all ingestion; made when first needed */
 };
 
-/* The session of the generator, made when first needed; engine worker only. */
-wn_status wn_service_session(wn_service *s, wn_session **out, wn_error *err);
 /* Questions in mode auto to these sources (0: all) of the corpus as it is, before this one, which
  * is counted. */
 size_t wn_service_count_question(wn_service *s, const wn_corpus *c, uint64_t generation,

@@ -81,7 +81,8 @@ static wn_status open_cache(wn_service *s, wn_prefix_cache_options *o, wn_prefix
     return status;
 }
 
-wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, wn_error *err)
+wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, size_t n_sessions,
+                                   wn_error *err)
 {
     service_prefixes *p = &s->prefixes;
     wn_error own = {0};
@@ -90,7 +91,7 @@ wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, wn_erro
     if (!p->pool) {
         const size_t session = wn_session_max_bytes(s->model, s->compute, o);
         WN_TRY(wn_session_pool_open(&p->pool, s->model, s->compute, o->kv_format,
-                                    session + p->memory_bytes, err));
+                                    n_sessions * session + p->memory_bytes, err));
     }
     o->pool = p->pool;
     pthread_mutex_lock(&p->lock);
@@ -254,8 +255,21 @@ void wn_service_tend(wn_service *s)
     wn_service_notice_deletions(s);
     if (!atomic_exchange(&s->prefixes.dropped, false))
         return;
-    if (s->session)
-        wn_session_truncate(s->session, 0);
+    if (!s->slots.turns)
+        return;
+    wn_turn turn = {.turns = s->slots.turns};
+    wn_turn_take(&turn, NULL);
+    wn_service_slots_empty(&s->slots);
     if (s->prefixes.cache)
         wn_prefix_cache_tend(s->prefixes.cache);
+    wn_turn_give(&turn);
+}
+
+void wn_service_turn_stats(wn_service *s, wn_turn_stats *out)
+{
+    *out = (wn_turn_stats){0};
+    pthread_mutex_lock(&s->slots.lock);
+    if (s->slots.n > 0)
+        wn_session_turns_stats(s->slots.turns, out);
+    pthread_mutex_unlock(&s->slots.lock);
 }

@@ -1,24 +1,25 @@
 /* The service's prefixes of corpora: the cache beside its session's pool, its key, and the thread
  * that writes files when an answer is done. For service*.c only.
  *
- *     WN_TRY(wn_service_prefixes_open(s, &session_options, err));     // fills options.pool
+ *     WN_TRY(wn_service_prefixes_open(s, &session_options, 1, err));  // fills options.pool
  *     WN_TRY(wn_service_prefix_key(s, corpus_handle, "notes", key, err));
  *     ... wn_prefix_cache_read(s->prefixes.cache, ...) ...
  *     wn_service_prefixes_save_soon(s);
  *
- * Threads: open: the engine worker's. save_soon: any.
+ * Threads: open: one that is alone with the service. Others: any.
  */
 #ifndef WN_API_SERVICE_PREFIX_H
 #define WN_API_SERVICE_PREFIX_H
 
 #include "api/service_internal.h"
 
-/* Opens pool and cache if they are not yet; the session's pages come from the pool then. A cache
+/* Opens pool and cache if they are not yet; the sessions' pages come from the pool then. A cache
  * that cannot be opened is logged, and the service goes on without one. */
-wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, wn_error *err);
-/* Writes what is not written yet, closes; the session must be closed already. */
+wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, size_t n_sessions,
+                                   wn_error *err);
 /* What is on disk can be loaded without waiting for memory. */
 void wn_service_prefixes_prepare(wn_service *s);
+/* Writes what is not written yet, closes; the sessions must be closed already. */
 void wn_service_prefixes_close(wn_service *s);
 
 wn_status wn_service_prefix_secret(wn_service *s, wn_error *err);   /* fills prefixes.secret */
@@ -37,7 +38,7 @@ typedef struct wn_prefix_use {
 wn_status wn_prefix_use_of(wn_service *s, wn_corpus *corpus, const char *name, wn_prefix_use *out,
                            wn_error *err);
 /* Another process may have changed the corpus: prefixes of documents that are gone or others by now
- * go, memory at once. Engine worker. */
+ * go, memory at once. */
 void wn_service_prefix_drop_gone(wn_service *s, wn_corpus *corpus, const char *name);
 /* Tokens of a prompt with these sources that need not be read. */
 wn_status wn_prefix_use_peek(const wn_prefix_use *use, wn_session *session,

@@ -94,15 +94,53 @@ wn_status wn_prefix_use_peek(const wn_prefix_use *use, wn_session *session,
     return WN_OK;
 }
 
-static wn_status prepare(wn_service *s, wn_corpus *corpus, wn_prefix_request *r, const char *name,
+/* The caller's progress, and between two chunks others have their turn. */
+typedef struct preparing {
+    wn_progress_fn progress; /* may be NULL */
+    void *progress_ctx;
+    wn_turn *turn;
+} preparing;
+
+static wn_status on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    const preparing *p = ctx;
+    if (p->progress)
+        WN_TRY(p->progress(p->progress_ctx, done, total));
+    if (done < total)
+        wn_turn_pass(p->turn);
+    return WN_OK;
+}
+
+/* Reads in a session of its own for as long as that takes; *held is that session's. */
+static wn_status read_prompt(wn_service *s, preparing *p, size_t max_new, const wn_prefix_use *use,
+                             const wn_search_result *hits, const wn_prompt_tokens *prompt,
+                             wn_prefix_hit *hit, wn_prefix_prepared *held, wn_error *err)
+{
+    service_slot *slot = wn_service_slot_take(s, prompt->ids, prompt->n);
+    wn_prefix_request r = {.session = slot->session,
+                           .keep = WN_PREFIX_ON_DISK,
+                           .progress = on_progress,
+                           .progress_ctx = p};
+    p->turn = &slot->turn;
+    wn_turn_take(p->turn, use->corpus);
+    wn_status status = with_request(wn_prefix_cache_read, max_new, use, hits, prompt, &r, hit, err);
+    held->dense_bytes = wn_session_dense_bytes(slot->session);
+    held->held_bytes = wn_session_kv_bytes(slot->session);
+    wn_turn_give(p->turn);
+    wn_service_slot_give(s, slot);
+    return status;
+}
+
+static wn_status prepare(wn_service *s, wn_corpus *corpus, preparing *p, const char *name,
                          size_t max_new, wn_prefix_prepared *out, wn_error *err)
 {
     wn_search_result hits = {0};
     wn_ask_reading reading = {0};
     wn_prefix_use use;
     wn_prefix_hit hit = {0};
-    const wn_reading_limits limits = {
-        .model = s->model, .capacity = wn_session_capacity(s->session), .question = ""};
+    const wn_reading_limits limits = {.model = s->model,
+                                      .capacity = wn_session_capacity(s->slots.items[0].session),
+                                      .question = ""};
     WN_TRY(wn_prefix_use_of(s, corpus, name, &use, err));
     if (!use.cache)
         return wn_error_set(err, WN_INVALID,
@@ -112,20 +150,19 @@ static wn_status prepare(wn_service *s, wn_corpus *corpus, wn_prefix_request *r,
     if (status == WN_OK && hits.n == 0)
         status = wn_error_set(err, WN_NOT_FOUND, "corpus \"%s\" has no text yet", name);
     if (status == WN_OK)
-        status =
-            with_request(wn_prefix_cache_read, max_new, &use, &hits, &reading.prompt, r, &hit, err);
+        status = read_prompt(s, p, max_new, &use, &hits, &reading.prompt, &hit, out, err);
     if (status == WN_OK)
         status = wn_prefix_use_settle(s, corpus, &use, &hits, err);
     if (status == WN_OK) {
-        *out = (wn_prefix_prepared){.n_documents = reading.n_documents,
+        *out = (wn_prefix_prepared){.dense_bytes = out->dense_bytes,
+                                    .held_bytes = out->held_bytes,
+                                    .n_documents = reading.n_documents,
                                     .n_all_tokens = reading.prompt.ends[hits.n - 1],
                                     .n_tokens = hit.n_cached + hit.n_new,
                                     .cached_tokens = hit.n_cached,
                                     .source = hit.source,
                                     .load_ms = hit.load_ms,
                                     .read_ms = hit.read_ms,
-                                    .dense_bytes = wn_session_dense_bytes(s->session),
-                                    .held_bytes = wn_session_kv_bytes(s->session),
                                     .kept = hit.kept};
         wn_service_prefixes_save_soon(s);
     }
@@ -139,17 +176,13 @@ wn_status wn_service_prefix_prepare(wn_service *s, const char *name, size_t max_
                                     wn_prefix_prepared *out, wn_error *err)
 {
     wn_corpus *corpus = NULL;
-    wn_session *session = NULL;
+    preparing p = {.progress = progress, .progress_ctx = progress_ctx};
     *out = (wn_prefix_prepared){0};
     wn_service_tend(s);
     WN_TRY(wn_service_corpus(s, name, WN_CORPUS_READ, &corpus, err));
-    wn_status status = wn_service_session(s, &session, err);
-    wn_prefix_request r = {.session = session,
-                           .keep = WN_PREFIX_ON_DISK,
-                           .progress = progress,
-                           .progress_ctx = progress_ctx};
+    wn_status status = wn_service_slots_open(s, err);
     if (status == WN_OK)
-        status = prepare(s, corpus, &r, name, max_new, out, err);
+        status = prepare(s, corpus, &p, name, max_new, out, err);
     wn_service_corpus_release(s, corpus);
     return status;
 }

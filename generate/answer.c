@@ -79,6 +79,7 @@ static wn_status generate(const wn_answer_request *r, run_state *state,
     wn_generation_result result = {0};
     wn_error loop_err = {0};
     wn_generation_request g = {.session = r->session,
+                               .turn = r->turn,
                                .tokenizer = wn_model_tokenizer(r->model),
                                .ids = tokens->ids,
                                .n_ids = tokens->n,

@@ -17,7 +17,7 @@
 #include "base/callbacks.h"
 #include "generate/prefix_cache.h"
 #include "generate/sampler.h"
-#include "generate/session.h"
+#include "generate/session_turns.h"
 
 /* A passage that the prompt shows, in the order of documents (the caller sorts: by document, then
  * start). All borrowed. */
@@ -63,6 +63,7 @@ typedef struct wn_answer_events {
 
 typedef struct wn_answer_request {
     wn_session *session;       /* what it holds of the new prompt already is not computed again */
+    wn_turn *turn;             /* NULL: nobody else uses the compute context; as in generation.h */
     wn_prefix_cache *prefixes; /* NULL: none; with corpus, key and keep as in prefix_cache.h */
     const char *corpus;
     const void *prefix_key;

@@ -67,11 +67,13 @@ static wn_status tell(reading *g, size_t n_cached, wn_prefix_source source)
 static wn_status on_progress(void *ctx, uint64_t done, uint64_t total)
 {
     reading *g = ctx;
-    (void)total;
+    const bool first = !g->told;
     WN_TRY(tell(g, (size_t)done, g->source));
-    return g->events && g->events->on_prefill
-               ? g->events->on_prefill(g->events->ctx, (size_t)done, g->n_prompt)
-               : WN_OK;
+    if (g->events && g->events->on_prefill)
+        WN_TRY(g->events->on_prefill(g->events->ctx, (size_t)done, g->n_prompt));
+    if (!first && done < total)
+        wn_turn_pass(g->r->turn);
+    return WN_OK;
 }
 
 /* Keeps what the session has read of the prompt. */
@@ -121,9 +123,8 @@ static wn_status read_through_cache(reading *g, const wn_prompt_tokens *tokens, 
     return WN_OK;
 }
 
-wn_status wn_answer_prefix_read(const wn_answer_request *r, const wn_prompt_tokens *tokens,
-                                const wn_answer_events *events, wn_answer_prefix *out,
-                                wn_error *err)
+static wn_status read_prefix(const wn_answer_request *r, const wn_prompt_tokens *tokens,
+                             const wn_answer_events *events, wn_answer_prefix *out, wn_error *err)
 {
     reading g = {.r = r, .events = events, .n_prompt = tokens->n, .out = out};
     const size_t n_held = keep_common(r->session, tokens);
@@ -132,4 +133,14 @@ wn_status wn_answer_prefix_read(const wn_answer_request *r, const wn_prompt_toke
     if (r->prefixes && !enough)
         return read_through_cache(&g, tokens, err);
     return tell(&g, n_held, WN_PREFIX_SESSION);
+}
+
+wn_status wn_answer_prefix_read(const wn_answer_request *r, const wn_prompt_tokens *tokens,
+                                const wn_answer_events *events, wn_answer_prefix *out,
+                                wn_error *err)
+{
+    wn_turn_take(r->turn, r->prefixes ? r->corpus : NULL);
+    wn_status status = read_prefix(r, tokens, events, out, err);
+    wn_turn_give(r->turn);
+    return status;
 }

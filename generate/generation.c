@@ -23,9 +23,11 @@ typedef struct generation {
 static wn_status report_prefill(void *ctx, uint64_t done, uint64_t total)
 {
     const generation *g = ctx;
-    if (!g->r->on_prefill)
-        return WN_OK;
-    return g->r->on_prefill(g->r->ctx, g->cached + (size_t)done, g->cached + (size_t)total);
+    if (g->r->on_prefill)
+        WN_TRY(g->r->on_prefill(g->r->ctx, g->cached + (size_t)done, g->cached + (size_t)total));
+    if (done > 0 && done < total)
+        wn_turn_pass(g->r->turn);
+    return WN_OK;
 }
 
 /* Gives on_text what became safe to show, up to byte `end` of the text. */
@@ -100,7 +102,7 @@ static wn_status decode(generation *g, size_t max_tokens, wn_generation_result *
             break;
         }
         if (out->completion_tokens < max_tokens)
-            WN_TRY(wn_session_decode(r->session, id, g->err));
+            WN_TRY(wn_turn_decode(r->turn, r->session, id, g->err));
     }
     out->decode_ms = wn_clock_ms() - start;
     return stopped ? WN_OK : finish_text(g);
@@ -131,10 +133,17 @@ static wn_status run(generation *g, size_t max_tokens, wn_generation_result *out
         wn_sampler_accept(g->sampler, r->ids[i]);
     double start = wn_clock_ms();
     out->prompt_tokens = r->n_ids;
+    wn_turn_take(r->turn, NULL);
     wn_status status = prefill(g);
+    wn_turn_give(r->turn);
     out->cached_tokens = g->cached;
     out->prefill_ms = wn_clock_ms() - start;
-    return status == WN_OK ? decode(g, max_tokens, out) : status;
+    if (status != WN_OK)
+        return status;
+    wn_turn_join(r->turn);
+    status = decode(g, max_tokens, out);
+    wn_turn_leave(r->turn);
+    return status;
 }
 
 wn_status wn_generate(const wn_generation_request *request, wn_generation_result *out,

@@ -10,10 +10,11 @@
 #define WN_GENERATE_GENERATION_H
 
 #include "generate/sampler.h"
-#include "generate/session.h"
+#include "generate/session_turns.h"
 
 typedef struct wn_generation_request {
     wn_session *session;
+    wn_turn *turn; /* taken and given here; NULL: nobody else uses the compute context */
     const wn_tokenizer *tokenizer;
     const int32_t *ids; /* the prompt */
     size_t n_ids;

@@ -17,8 +17,9 @@
  * it takes, and was not used for longest. It may go while sessions read it: pages live as long as
  * one does.
  *
- * Threads: read and tend belong to the thread of the pool and its sessions. All others may be
- * called from any thread at any time, and wait for no prefill; save runs once at a time.
+ * Threads: read and tend belong to the thread of the pool and its sessions; while a read's progress
+ * is called that may be another one. All others may be called from any thread at any time, and wait
+ * for no prefill; save runs once at a time.
  */
 #ifndef WN_GENERATE_PREFIX_CACHE_H
 #define WN_GENERATE_PREFIX_CACHE_H

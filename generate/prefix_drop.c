@@ -147,7 +147,7 @@ static void free_empty_scopes(wn_prefix_cache *c)
 {
     for (prefix_scope **at = &c->scopes; *at;) {
         prefix_scope *s = *at;
-        if (s->root.children) {
+        if (s->root.children || s->n_readers) {
             at = &s->next;
             continue;
         }

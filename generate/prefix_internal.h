@@ -59,6 +59,7 @@ typedef struct prefix_scope {
     size_t page_bytes, kv_bytes, disk_bytes;
     size_t token_bytes; /* as bf16, without eviction */
     uint64_t n_drops;
+    size_t n_readers; /* reads that go on: it stays, even when it is empty */
 } prefix_scope;
 
 struct wn_prefix_cache {

@@ -257,6 +257,7 @@ wn_status wn_prefix_cache_read(wn_prefix_cache *c, const wn_prefix_request *r, w
     pthread_mutex_lock(&c->lock);
     wn_status status = prefix_scope_of(c, r, true, &scope, err);
     if (status == WN_OK) {
+        scope->n_readers++;
         find(c, scope, r, out);
         status = read_rest(c, scope, r, out, err);
         out->n_new = wn_session_length(r->session) - out->n_cached;
@@ -265,6 +266,7 @@ wn_status wn_prefix_cache_read(wn_prefix_cache *c, const wn_prefix_request *r, w
         const size_t n = wn_session_length(r->session);
         const prefix_node *node = prefix_match(&scope->root, r->ids, n, prefix_any);
         out->kept = node->n == n && (node->file_bytes || prefix_has_memory(node));
+        scope->n_readers--;
     }
     pthread_mutex_unlock(&c->lock);
     return status;

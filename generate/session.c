@@ -265,6 +265,19 @@ wn_status wn_session_pool_open(wn_kv_pool **out, const wn_model *m, const wn_com
     return wn_kv_pool_open(out, layout.page_bytes, max_bytes, err);
 }
 
+/* As carve_scratch has it. */
+size_t wn_session_scratch_bytes(const wn_model *m, const wn_compute *c,
+                                const wn_session_options *options)
+{
+    const wn_model_config *config = wn_model_config_of(m);
+    const size_t n_ctx = options->n_ctx ? options->n_ctx : config->n_ctx;
+    const size_t n_chunk = options->n_chunk ? options->n_chunk : wn_compute_chunk(c);
+    const size_t row = 2 * (config->d_model + config->d_ff) + config->head_dim +
+                       2 * (config->n_heads + config->n_kv_heads) * config->head_dim;
+    return ((n_chunk < n_ctx ? n_chunk : n_ctx) * row + config->n_vocab) * sizeof(float) +
+           n_ctx * sizeof(int32_t);
+}
+
 size_t wn_session_max_bytes(const wn_model *m, const wn_compute *c,
                             const wn_session_options *options)
 {

@@ -67,6 +67,9 @@ wn_status wn_session_restore(wn_session *s, const void *bytes, size_t len, wn_er
 /* What a session with these options needs of a pool at most, where it shares no pages. */
 size_t wn_session_max_bytes(const wn_model *m, const wn_compute *c,
                             const wn_session_options *options);
+/* What it takes beside that: activations of a chunk, and ids. */
+size_t wn_session_scratch_bytes(const wn_model *m, const wn_compute *c,
+                                const wn_session_options *options);
 /* max_bytes: for the keys and values of all sessions with this model and format. */
 wn_status wn_session_pool_open(wn_kv_pool **out, const wn_model *m, const wn_compute *c,
                                wn_kv_format format, size_t max_bytes, wn_error *err);

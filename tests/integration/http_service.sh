@@ -2,7 +2,7 @@
 # The main job over HTTP with the real binary and the small model: upload, search, a streamed answer with
 # citations, chat; a client that leaves, a full queue, shutdown under load.
 . "$(dirname "$0")/http_common.bash"
-start --queue 2
+start --queue 2 --parallel 1
 
 cat > "$work/frogs.md" <<'END'
 # Frogs

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """prefix_pairs.py fill URL FILE: makes five corpora and 200 questions. prefix_pairs.py ask URL FILE TIER: asks them, by
-three clients; the first tier's answers are kept in FILE, others are compared with them. Called by http_pairs.sh."""
+six clients; the first tier's answers are kept in FILE, others are compared with them. Called by http_pairs.sh."""
 import concurrent.futures
 import json
 import os
@@ -71,7 +71,7 @@ def ask(url, path, tier):
         answer = call(f"{url}/v1/corpora/{row.pop('corpus')}/answers", json.dumps(row).encode())
         return i, answer["text"], answer["prefix"]["source"]
 
-    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(one, order))
     sources = [source for _, _, source in answers]
     print(tier, {s: sources.count(s) for s in sorted(set(sources))}, len({t for _, t, _ in answers}), "different texts")

@@ -433,3 +433,9 @@ void wn_service_tend(wn_service *s)
     (void)s;
     atomic_fetch_add(&wn_fake.tended, 1);
 }
+
+void wn_service_turn_stats(wn_service *s, wn_turn_stats *out)
+{
+    (void)s;
+    *out = (wn_turn_stats){.n_joined = 3, .n_steps = 10, .n_tokens = 25};
+}

@@ -237,6 +237,42 @@ static void leaving_client_frees_its_place_in_the_queue(void **state)
     fixture_close(&f);
 }
 
+/* As many as may, begun in order; one that leaves makes room for the next, and all end at the end.
+ */
+static void answers_run_side_by_side(void **state)
+{
+    (void)state;
+    http_fixture f;
+    int fds[5];
+    fixture_ready(&f, &(wn_http_options){.n_parallel = 3});
+    fixture_corpus(f.service);
+    atomic_store(&wn_fake.step_ms, 20);
+    atomic_store(&wn_fake.n_words, 100000);
+    for (size_t i = 0; i < 5; i++) {
+        fds[i] = raw_connect(f.port);
+        send_answer_request(fds[i], STREAM);
+        wn_strbuf head = {0};
+        raw_read(fds[i], &head, i < 3 ? "event: token" : "200 OK", 20000);
+        wn_strbuf_free(&head);
+    }
+    fixture_until(&f, "/metrics", "winnow_engine_jobs 5\n");
+    fixture_until(&f, "/metrics", "winnow_engine_queued 2\n");
+    fixture_until(&f, "/metrics", "winnow_decode_tokens_total 25\n");
+    close(fds[1]);
+    wn_strbuf text = {0};
+    raw_read(fds[3], &text, "event: token", 20000);
+    wn_strbuf_free(&text);
+    fixture_until(&f, "/metrics", "winnow_engine_queued 1\n");
+    fixture_close(&f);
+    for (size_t i = 0; i < 5; i++)
+        if (i != 1) {
+            raw_read(fds[i], &text, "event: error", 20000);
+            assert_non_null(strstr(wn_strbuf_cstr(&text), "event: error"));
+            wn_strbuf_free(&text);
+            close(fds[i]);
+        }
+}
+
 /* Overload --------------------------------------------------------------------------------------
  */
 
@@ -447,6 +483,7 @@ int main(void)
         cmocka_unit_test(other_hosts_and_origins_are_refused),
         cmocka_unit_test(leaving_client_stops_the_work),
         cmocka_unit_test(leaving_client_frees_its_place_in_the_queue),
+        cmocka_unit_test(answers_run_side_by_side),
         cmocka_unit_test(full_queue_says_so_at_once),
         cmocka_unit_test(waiting_too_long_is_told),
         cmocka_unit_test(silent_streams_get_pings),

@@ -387,6 +387,60 @@ static void test_every_allocation_may_fail(void **state)
     assert_true(i > 20 && n_failed < i / 2);
 }
 
+/* What happens between two chunks of a read: another session reads on the same cache, and what was
+ * dropped of a third text is given back. */
+typedef struct between {
+    wn_prefix_cache *cache;
+    wn_session *other;
+    kind k;
+    size_t n_calls;
+} between;
+
+static wn_status meanwhile(void *ctx, uint64_t done, uint64_t total)
+{
+    between *b = ctx;
+    int32_t text[N_TEXT];
+    if (done == total || done % 64 == 32) /* at some of the chunks' ends */
+        return WN_OK;
+    fill_text(text, N_TEXT, (uint32_t)(40 + b->n_calls++));
+    wn_prefix_request r = request(b->other, text, docs, 3, WN_PREFIX_IN_MEMORY);
+    r.corpus = "letters";
+    read_prefix(b->cache, &r);
+    check_answer(b->other, b->k, text, N_TEXT);
+    WN_ASSERT_OK(wn_prefix_cache_drop(b->cache, "letters", NULL, NULL, err));
+    wn_prefix_cache_tend(b->cache); /* the first read's corpus has no node yet, either */
+    return WN_OK;
+}
+
+static void test_reads_take_turns(void **state)
+{
+    (void)state;
+    wn_dms_point p = point;
+    const wn_dms_heads linear = linear_heads(&p, 0);
+    const kind kinds[] = {{NULL, WN_KV_BF16}, {&linear, WN_KV_INT8}};
+    for (size_t i = 0; i < 2; i++) {
+        int32_t text[N_TEXT];
+        wn_kv_pool *pool = open_pool(kinds[i].format, 4 << 20);
+        wn_prefix_cache *c = open_cache(pool, 2 << 20, NULL, 0);
+        wn_session *s = open_in(pool, kinds[i]);
+        between b = {.cache = c, .other = open_in(pool, kinds[i]), .k = kinds[i]};
+        wn_prefix_request r = request(s, text, docs, N_DOCS, WN_PREFIX_IN_MEMORY);
+        r.progress = meanwhile;
+        r.progress_ctx = &b;
+        fill_text(text, N_TEXT, 7);
+        assert_true(read_prefix(c, &r).kept);
+        assert_true(b.n_calls >= 2);
+        check_answer(s, kinds[i], text, N_TEXT);
+        wn_session_truncate(s, 0);
+        assert_int_equal(read_prefix(c, &r).source, WN_PREFIX_MEMORY);
+        check_answer(s, kinds[i], text, N_TEXT);
+        wn_session_close(b.other);
+        wn_session_close(s);
+        wn_prefix_cache_close(c);
+        wn_kv_pool_close(pool);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_packed),
         cmocka_unit_test(test_budget),
         cmocka_unit_test(test_in_use_while_dropped),
+        cmocka_unit_test(test_reads_take_turns),
         cmocka_unit_test(test_drop_of_a_document),
         cmocka_unit_test(test_listing_and_peeking),
         cmocka_unit_test(test_every_allocation_may_fail),
