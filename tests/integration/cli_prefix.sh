@@ -60,7 +60,7 @@ ask --mode auto "$other"
 holds 'r["reading"]["mode"] == "corpus" and "are held" in r["reading"]["why"] and r["prefix"]["source"] == "disk"'
 run prefix drop notes
 ask --mode auto --passages 1 "$other"
-holds 'r["reading"]["mode"] == "passages" and "little of it is held" in r["reading"]["why"]'
+holds 'r["reading"]["mode"] == "passages" and "little of that is held" in r["reading"]["why"]'
 
 # Whole documents, as many as fit; what stays out is named.
 ask --mode documents --passages 6 --context 1000 "$other"
