@@ -20,7 +20,8 @@ struct wn_key_loss {
     float *queries;                      /* [group][QUERIES][head_dim] */
     float *values, *outputs;             /* [group][n_max][head_dim]: root v, root o */
     float *value_square, *output_square; /* [group][n_max] */
-    float *stream;                       /* [n_max]: 1 / |x|^2 */
+    float *after;                        /* [n_max][d_model]: x with attention's output */
+    float *stream;                       /* [n_max]: 1 / |after|^2 */
     float *weights, *products;           /* [group][QUERIES][n_max] */
 };
 
@@ -45,8 +46,8 @@ wn_status wn_key_loss_open(wn_key_loss **out, const wn_model *m, wn_compute *c, 
         !carve(&l->keys, n_max, d, 1) || !carve(&l->queries, group, QUERIES, d) ||
         !carve(&l->values, group, n_max, d) || !carve(&l->outputs, group, n_max, d) ||
         !carve(&l->value_square, group, n_max, 1) || !carve(&l->output_square, group, n_max, 1) ||
-        !carve(&l->stream, n_max, 1, 1) || !carve(&l->weights, group, QUERIES, n_max) ||
-        !carve(&l->products, group, QUERIES, n_max)) {
+        !carve(&l->after, n_max, g->d_model, 1) || !carve(&l->stream, n_max, 1, 1) ||
+        !carve(&l->weights, group, QUERIES, n_max) || !carve(&l->products, group, QUERIES, n_max)) {
         wn_key_loss_close(l);
         return wn_error_set(err, WN_NO_MEMORY, "no memory for the keys of %zu tokens", n_max);
     }
@@ -60,7 +61,7 @@ void wn_key_loss_close(wn_key_loss *l)
         return;
     float *const all[] = {l->roots,  l->rows,    l->keys,         l->queries,
                           l->values, l->outputs, l->value_square, l->output_square,
-                          l->stream, l->weights, l->products};
+                          l->after,  l->stream,  l->weights,      l->products};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     free(l);
@@ -248,7 +249,10 @@ wn_status wn_key_loss_layer(wn_key_loss *l, const wn_text_layer *y, size_t n_key
 {
     const wn_model_config *g = &l->model->config;
     WN_TRY(find_roots(l, l->model->layers[y->layer].o, err));
-    squares(y->x, y->n, g->d_model, l->stream);
+    memcpy(l->after, y->x, y->n * g->d_model * sizeof *l->after);
+    const wn_product attention = {.w = l->model->layers[y->layer].o, .y = l->after, .add = true};
+    wn_matmul_many(l->compute, &attention, 1, y->attended, y->n);
+    squares(l->after, y->n, g->d_model, l->stream);
     for (size_t t = 0; t < y->n; t++)
         l->stream[t] = 1 / fmaxf(l->stream[t], 1e-30f);
     memset(out, 0, n_keys * g->n_kv_heads * sizeof *out);

@@ -173,13 +173,15 @@ static void define_loss(const wn_text_layer *y, size_t k, size_t kv, double *out
                 for (size_t i = 0; i < TINY_HEAD; i++)
                     o[i] += weights[j] / sum * (double)y->v[(j * TINY_KV + kv) * TINY_HEAD + i];
             for (size_t r = 0; r < TINY_D; r++) {
-                double part = 0;
+                double part = 0, after = (double)y->x[q * TINY_D + r];
                 wn_matrix_row(model->layers[y->layer].o, r, o_row);
                 for (size_t i = 0; i < TINY_HEAD; i++)
                     part += (double)o_row[h * TINY_HEAD + i] *
                             ((double)y->v[(k * TINY_KV + kv) * TINY_HEAD + i] - o[i]);
+                for (size_t i = 0; i < TINY_HEADS * TINY_HEAD; i++)
+                    after += (double)o_row[i] * (double)y->attended[q * TINY_HEADS * TINY_HEAD + i];
                 move += part * part;
-                stream += (double)y->x[q * TINY_D + r] * (double)y->x[q * TINY_D + r];
+                stream += after * after;
             }
             *out += weights[k] * weights[k] / (sum * sum) * move / stream;
         }
