@@ -21,8 +21,8 @@ static const wn_option options[] = {
     {"measure-tokens", WN_OPT_INT, "4096", 128, 1000000, "N", "tokens of each"},
     {"marks", WN_OPT_STR, "4.6,3.1,6.1,8.1", 0, 0, "LIST",
      "operating points, the default first: dense slots / live slots at --measure-tokens, or at "
-     "fewer "
-     "as in 3.1@2048; on the dial they are rounded down to halves"},
+     "fewer as in 3.1@2048, with the window that costs least, or with one's own as in "
+     "3.1@2048/192; on the dial they are rounded down to halves"},
     {0}};
 
 static wn_status show_progress(void *ctx, uint64_t done, uint64_t total)
@@ -42,16 +42,19 @@ static wn_status parse_marks(const char *text, wn_retrofit_options *o, wn_error 
             break;
         if (*end == '@' && end[1] >= '1' && end[1] <= '9')
             o->mark_tokens[n - 1] = strtoul(end + 1, &end, 10);
+        if (*end == '/' && end[1] >= '1' && end[1] <= '9')
+            o->mark_windows[n - 1] = strtoul(end + 1, &end, 10);
         if (*end && *end != ',')
             break;
         if (!*end)
             return WN_OK;
         at = end;
     }
-    return wn_error_set(err, WN_INVALID,
-                        "marks \"%.80s\": numbers above 1, @TOKENS behind them or not, with commas "
-                        "between them, %d at most",
-                        text, WN_RETROFIT_MAX_POINTS);
+    return wn_error_set(
+        err, WN_INVALID,
+        "marks \"%.80s\": numbers above 1, @TOKENS and /WINDOW behind them or not, with commas "
+        "between them, %d at most",
+        text, WN_RETROFIT_MAX_POINTS);
 }
 
 static wn_status report(const wn_cli *cli, const wn_retrofit *r, const char *out, wn_error *err)

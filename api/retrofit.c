@@ -50,6 +50,11 @@ static void set_defaults(wn_retrofit *r)
             o->mark_tokens[r->n_marks] = o->measure_tokens;
 }
 
+static size_t smallest_window(const wn_retrofit *r, size_t mark)
+{
+    return r->o.mark_windows[mark] ? r->o.mark_windows[mark] : r->o.window;
+}
+
 static wn_status check_options(const wn_retrofit *r, wn_error *err)
 {
     const size_t n_ctx = wn_model_config_of(r->model)->n_ctx;
@@ -68,9 +73,15 @@ static wn_status check_options(const wn_retrofit *r, wn_error *err)
         if (o->mark_tokens[i] > o->measure_tokens)
             return wn_error_set(err, WN_INVALID, "retrofit: %gx at %zu tokens: %zu are measured",
                                 o->marks[i], o->mark_tokens[i], o->measure_tokens);
-        if (!(o->marks[i] > 1) || (double)o->window * o->marks[i] > 0.8 * (double)o->mark_tokens[i])
+        const size_t w = smallest_window(r, i);
+        if (w < o->window)
             return wn_error_set(err, WN_INVALID,
-                                "retrofit: a window of %zu leaves no %gx of %zu tokens", o->window,
+                                "retrofit: %gx with a window of %zu: the heads serve windows of "
+                                "%zu and more (--window)",
+                                o->marks[i], w, o->window);
+        if (!(o->marks[i] > 1) || (double)w * o->marks[i] > 0.8 * (double)o->mark_tokens[i])
+            return wn_error_set(err, WN_INVALID,
+                                "retrofit: a window of %zu leaves no %gx of %zu tokens", w,
                                 o->marks[i], o->mark_tokens[i]);
     }
     return WN_OK;
@@ -171,7 +182,7 @@ static wn_status state_key(const wn_retrofit *r, uint8_t key[WN_SHA256_BYTES], w
     char text[256], model[WN_SHA256_HEX], data[WN_SHA256_HEX];
     WN_TRY(wn_model_fingerprint(r->model, model, err));
     wn_hex(r->o.text->digest, WN_SHA256_BYTES, data);
-    const int len = snprintf(text, sizeof text, "fit 1 %s %s %zu %zu %zu", model, data,
+    const int len = snprintf(text, sizeof text, "fit 2 %s %s %zu %zu %zu", model, data,
                              r->o.n_texts, r->o.n_tokens, r->o.window);
     return wn_sha256_of(text, (size_t)len, key, err);
 }
@@ -233,28 +244,31 @@ static wn_status run_fit(wn_retrofit *r, wn_error *err)
     return status;
 }
 
-/* Candidates: every mark with every window that leaves it a choice. Where the window took half of
- * the keys, divergence was the least, but what stood far back was repeated worse. */
+static wn_kv_case candidate(const wn_retrofit *r, size_t mark, size_t window)
+{
+    return (wn_kv_case){
+        .name = "heads",
+        .rule = {.kind = WN_EVICT_HEADS, .weight = r->weight, .bias = r->bias},
+        .window = window,
+        .mark = r->o.marks[mark],
+        .length = line_of(r, r->o.mark_tokens[mark]),
+    };
+}
+
+/* Every mark with its window, or with every one that leaves it a choice. Where the window took half
+ * of the keys, divergence was the least, but what stood far back was repeated worse. */
 static size_t list_candidates(const wn_retrofit *r, wn_kv_case *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < r->n_marks; i++) {
-        const size_t tokens = r->o.mark_tokens[i];
-        const double live = (double)tokens / r->o.marks[i];
-        size_t n_before = n;
-        for (size_t w = 0; w < N_WINDOWS; w++)
+        const double live = (double)r->o.mark_tokens[i] / r->o.marks[i];
+        const size_t n_before = n;
+        for (size_t w = 0; w < N_WINDOWS && !r->o.mark_windows[i]; w++)
             if (windows[w] >= r->o.window && (double)windows[w] < 0.45 * live &&
                 (double)windows[w] >= 0.3 * live)
-                out[n++] = (wn_kv_case){
-                    .window = windows[w], .mark = r->o.marks[i], .length = line_of(r, tokens)};
+                out[n++] = candidate(r, i, windows[w]);
         if (n == n_before)
-            out[n++] = (wn_kv_case){
-                .window = r->o.window, .mark = r->o.marks[i], .length = line_of(r, tokens)};
-        for (size_t k = n_before; k < n; k++) {
-            out[k].name = "heads";
-            out[k].rule =
-                (wn_evict_rule){.kind = WN_EVICT_HEADS, .weight = r->weight, .bias = r->bias};
-        }
+            out[n++] = candidate(r, i, smallest_window(r, i));
     }
     return n;
 }

@@ -28,10 +28,11 @@ typedef struct wn_retrofit_options {
     size_t measure_tokens;                /* of each; 0 = 4096 */
     double marks[WN_RETROFIT_MAX_POINTS]; /* dense / live slots; the first is the default; 0 ends;
                                              none = 4.6, 3.1, 6.1, 8.1 */
-    size_t mark_tokens[WN_RETROFIT_MAX_POINTS]; /* of that context; 0 = measure_tokens, the most */
-    wn_kv_format kv_format;                     /* measured with */
-    const char *state_path;                     /* NULL: not resumable */
-    wn_progress_fn progress;                    /* may be NULL; steps of both stages */
+    size_t mark_tokens[WN_RETROFIT_MAX_POINTS];  /* of that context; 0 = measure_tokens, the most */
+    size_t mark_windows[WN_RETROFIT_MAX_POINTS]; /* with that window; 0 = the best of some */
+    wn_kv_format kv_format;                      /* measured with */
+    const char *state_path;                      /* NULL: not resumable */
+    wn_progress_fn progress;                     /* may be NULL; steps of both stages */
     void *progress_ctx;
 } wn_retrofit_options;
 

@@ -9,6 +9,8 @@
 
 #define QUERIES 128 /* in work at a time */
 #define KEYS 64     /* of one unit of the sums */
+/* With less attention than this on all other keys v_k - o is lost in rounding. */
+#define LEAST_REST 0.02f
 
 struct wn_key_loss {
     const wn_model *model;
@@ -198,10 +200,11 @@ static void weigh_row(void *ctx, size_t unit, size_t worker)
         a[k] = expf(a[k] - top);
         sum += (double)a[k];
     }
-    const float scale = (float)((double)l->stream[q] / (sum * sum));
+    const float inverse = (float)(1 / sum);
     for (size_t k = 0; k < far && k < b->n_keys; k++) {
-        const float move = value_square[k] + output_square - 2 * p[k];
-        p[k] = move > 0 ? a[k] * a[k] * move * scale : 0;
+        const float apart = value_square[k] + output_square - 2 * p[k]; /* |W_h (v_k - o)|^2 */
+        const float weight = a[k] * inverse, ratio = weight / fmaxf(1 - weight, LEAST_REST);
+        p[k] = apart > 0 ? ratio * ratio * apart * l->stream[q] : 0;
     }
 }
 

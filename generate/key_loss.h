@@ -1,14 +1,18 @@
 /* What the output of attention would lose without a key: the target that eviction heads learn.
  *
  * A query q with attention weights a gives head h the output o = sum a_k v_k. Without key k that
- * becomes (o - a_k v_k) / (1 - a_k): it moves by about a_k (v_k - o), and the residual stream x by
- * W_h (v_k - o) a_k, W_h the head's columns of the output projection. To second order the
+ * becomes (o - a_k v_k) / (1 - a_k): it moves by (v_k - o) a_k / (1 - a_k), and the residual stream
+ * x by W_h times that, W_h the head's columns of the output projection. To second order the
  * divergence of the next token's distribution is a quadratic form of such moves, so moves are
  * squared and summed over the queries that would miss the key, those more than `window` tokens
  * behind it:
  *
  *     loss(k) = sum over heads h of the group, queries q > k + window
- *               of (a_qk |W_h (v_k - o_qh)| / |x_q + attention(x_q)|)^2
+ *               of (a_qk / (1 - a_qk) |W_h (v_k - o_qh)| / |x_q + attention(x_q)|)^2
+ *
+ * The 1 - a_qk is what counts where a head looks at one key alone (a name that is repeated, the
+ * first token that a head rests on): o is nearly v_k there, and without that factor the key that
+ * is needed most would seem to be the one that is needed least.
  *
  * The norm is taken behind attention, since that is what the next layer part normalises: embeddings
  * may be far shorter than what attention adds to them (Qwen2.5-Coder 1.5B: |x|^2 0.44 before the

@@ -46,7 +46,9 @@ grep -q 'a third of every path' "$work/out" || fail "$(cat "$work/out")"
 [ -s "$again.state" ] || fail "no state file"
 "$winnow" retrofit "${small[@]}" --out "$again" --texts 3 >"$work/out" 2>&1 && fail "another fit's state was taken"
 grep -q 'belongs to a fit of another' "$work/out" || fail "$(cat "$work/out")"
-"$winnow" retrofit "${small[@]}" --out "$again" --marks 2.5,1.9@256 --quiet >"$work/out" || fail "resume"
+"$winnow" retrofit "${small[@]}" --out "$again" --marks 2.5/16 >"$work/out" 2>&1 && fail "a window of 16 was taken"
+grep -q 'serve windows of 32 and more' "$work/out" || fail "$(cat "$work/out")"
+"$winnow" retrofit "${small[@]}" --out "$again" --marks 2.5,1.9@256/48 --quiet >"$work/out" || fail "resume"
 python3 - "$heads" "$again" <<'PY' || fail "resumed heads differ"
 import json, struct, sys
 a, b = (open(p, "rb").read() for p in sys.argv[1:])
@@ -54,7 +56,7 @@ start = lambda x: 8 + struct.unpack("<Q", x[:8])[0]
 assert a[start(a):] == b[start(b):]
 # Marks of two contexts, each at its own; on the dial they are rounded down.
 points = json.loads(json.loads(b[8:start(b)])["__metadata__"]["operating_points"])
-assert [p["tokens"] for p in points] == [512, 256] and points[1]["ratio"] < 2 <= points[0]["ratio"] <= 2.5, points
+assert [p["tokens"] for p in points] == [512, 256] and points[1]["window"] == 48 and points[1]["ratio"] < 2 <= points[0]["ratio"] <= 2.5, points
 for p, mark in zip(points, [2.5, 1.9]):
     measured = [m["ratio"] for m in p["measured"] if m["tokens"] == p["tokens"]]
     assert abs(measured[0] / mark - 1) < 0.1 and p["ratio"] <= measured[0], p

@@ -162,6 +162,7 @@ static void define_loss(const wn_text_layer *y, size_t k, size_t kv, double *out
     for (size_t q = k + WINDOW + 1; q < y->n; q++)
         for (size_t h = kv * GROUP; h < (kv + 1) * GROUP; h++) {
             double weights[TINY_CTX], sum = 0, move = 0, stream = 0, o[TINY_HEAD] = {0};
+            double without[TINY_HEAD] = {0}; /* the output, had key k not been there */
             for (size_t j = 0; j <= q; j++) {
                 double score = 0;
                 for (size_t i = 0; i < TINY_HEAD; i++)
@@ -170,20 +171,22 @@ static void define_loss(const wn_text_layer *y, size_t k, size_t kv, double *out
                 sum += weights[j] = exp(score / sqrt(TINY_HEAD));
             }
             for (size_t j = 0; j <= q; j++)
-                for (size_t i = 0; i < TINY_HEAD; i++)
-                    o[i] += weights[j] / sum * (double)y->v[(j * TINY_KV + kv) * TINY_HEAD + i];
+                for (size_t i = 0; i < TINY_HEAD; i++) {
+                    const double v = (double)y->v[(j * TINY_KV + kv) * TINY_HEAD + i];
+                    o[i] += weights[j] / sum * v;
+                    without[i] += j == k ? 0 : weights[j] / (sum - weights[k]) * v;
+                }
             for (size_t r = 0; r < TINY_D; r++) {
                 double part = 0, after = (double)y->x[q * TINY_D + r];
                 wn_matrix_row(model->layers[y->layer].o, r, o_row);
                 for (size_t i = 0; i < TINY_HEAD; i++)
-                    part += (double)o_row[h * TINY_HEAD + i] *
-                            ((double)y->v[(k * TINY_KV + kv) * TINY_HEAD + i] - o[i]);
+                    part += (double)o_row[h * TINY_HEAD + i] * (without[i] - o[i]);
                 for (size_t i = 0; i < TINY_HEADS * TINY_HEAD; i++)
                     after += (double)o_row[i] * (double)y->attended[q * TINY_HEADS * TINY_HEAD + i];
                 move += part * part;
                 stream += after * after;
             }
-            *out += weights[k] * weights[k] / (sum * sum) * move / stream;
+            *out += move / stream;
         }
 }
 
