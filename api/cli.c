@@ -33,8 +33,8 @@ const wn_option wn_cli_common_options[] = {
      "how a session holds keys and values: auto, f32, bf16, int8; auto is bf16, or f32 with "
      "--exact"},
     {"heads", WN_OPT_STR, NULL, 0, 0, "FILE",
-     "eviction heads for the model (dms_heads.safetensors); without them, and without heads of its "
-     "own, a model keeps every key"},
+     "eviction heads for the model (dms_heads.safetensors), or auto: those that came with winnow "
+     "for it; without them, and without heads of its own, a model keeps every key"},
     {"kv-ratio", WN_OPT_STR, NULL, 0, 0, "R",
      "how many times fewer keys a session may hold: the heads' highest mark up to R is taken; off "
      "= keep all [the heads' default]"},

@@ -114,7 +114,7 @@ wn_status wn_cli_eval_kv(wn_cli *cli, wn_error *err)
     wn_cli_kv kv = {.cli = cli};
     WN_TRY(wn_cli_service(cli, &service, err));
     WN_TRY(wn_service_generator(service, &kv.model, err));
-    WN_TRY(wn_dms_heads_open(&heads, kv.model, wn_options_str(co, "heads"), err));
+    WN_TRY(wn_service_open_heads(service, kv.model, &heads, err));
     kv.heads = heads;
     wn_status status = qa        ? wn_cli_eval_kv_qa(&kv, err)
                        : needles ? wn_cli_eval_kv_needles(&kv, err)

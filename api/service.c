@@ -5,6 +5,7 @@
 
 #include "api/model_catalog.h"
 #include "api/service_prefix.h"
+#include "api/shipped_heads.h"
 #include "base/checked.h"
 #include "base/fs.h"
 #include "base/log.h"
@@ -138,6 +139,17 @@ wn_status wn_service_generator(wn_service *s, const wn_model **out, wn_error *er
     return status;
 }
 
+wn_status wn_service_open_heads(const wn_service *s, const wn_model *model, wn_dms_heads **out,
+                                wn_error *err)
+{
+    char *shipped = NULL;
+    if (s->heads_path && strcmp(s->heads_path, "auto") == 0)
+        WN_TRY(wn_shipped_heads(s->generator, &shipped, err));
+    wn_status status = wn_dms_heads_open(out, model, shipped ? shipped : s->heads_path, err);
+    free(shipped);
+    return status;
+}
+
 /* Off: the heads stay, with a window that nothing leaves. A model that has them in its own q was
  * trained with that channel cleared, and a side-car that does not fit is refused all the same. */
 static wn_status load_heads(wn_service *s, const wn_model *model, wn_error *err)
@@ -145,7 +157,7 @@ static wn_status load_heads(wn_service *s, const wn_model *model, wn_error *err)
     const wn_dms_point off = {.window = wn_model_config_of(model)->n_ctx}, *point = &off;
     if (s->heads_loaded)
         return WN_OK;
-    WN_TRY(wn_dms_heads_open(&s->heads, model, s->heads_path, err));
+    WN_TRY(wn_service_open_heads(s, model, &s->heads, err));
     wn_status status = WN_OK;
     if (s->heads && s->kv_ratio != 1)
         point = s->heads->points;

@@ -36,10 +36,11 @@ typedef struct wn_service_options {
     const char *isa;        /* NULL = auto */
     bool exact;             /* f32 products everywhere: slower, for comparisons */
     wn_kv_format kv_format; /* of sessions */
-    const char *heads;      /* eviction heads (dms_heads.h); NULL: those that the model carries */
-    double kv_ratio;        /* the dial: 0 = the heads' first point, 1 = nothing is evicted */
-    size_t n_ctx;           /* tokens of one session; 0 = min(model's, 8192) */
-    size_t n_parallel;      /* answers at once, at most WN_SESSIONS_MAX; 0 = 1 */
+    const char *heads; /* eviction heads (dms_heads.h), or "auto": those that came with winnow for
+                          the generator; NULL: those that the model carries */
+    double kv_ratio;   /* the dial: 0 = the heads' first point, 1 = nothing is evicted */
+    size_t n_ctx;      /* tokens of one session; 0 = min(model's, 8192) */
+    size_t n_parallel; /* answers at once, at most WN_SESSIONS_MAX; 0 = 1 */
     /* For kept prefixes of corpora, beside the session; 0: none are kept there. */
     size_t prefix_memory_bytes, prefix_disk_bytes;
     double prefix_corpus_share; /* of both, that one corpus may take; 0 = 1: all */
@@ -55,6 +56,10 @@ wn_status wn_service_load(wn_service *s, wn_error *err);
 wn_status wn_service_generator(wn_service *s, const wn_model **out, wn_error *err);
 wn_status wn_service_embedder_info(wn_service *s, const char **name, size_t *dim, wn_error *err);
 wn_compute *wn_service_compute(wn_service *s);
+/* The eviction heads that the service was opened with; *out is the caller's, NULL: there are none.
+ */
+wn_status wn_service_open_heads(const wn_service *s, const wn_model *model, wn_dms_heads **out,
+                                wn_error *err);
 /* Options of a session of n_ctx tokens as the service has them: KV format, eviction heads and their
  * operating point, which are loaded first if they are not yet. */
 wn_status wn_service_session_options(wn_service *s, size_t n_ctx, wn_session_options *out,

@@ -4,7 +4,6 @@
 #include "base/checked.h"
 #include "generate/head_fit_internal.h"
 
-#define DEFAULT_RIDGE 0.01
 #define LEAST_LOSS 1e-10f /* added to every loss: one that no far query looks at has none */
 
 static wn_status carve(wn_head_fit *f, wn_error *err)
@@ -35,8 +34,6 @@ wn_status wn_head_fit_open(wn_head_fit **out, const wn_model *m, wn_compute *c,
                        .n_targets = g->n_kv_heads,
                        .n_rows = g->d_model + 1 + g->n_kv_heads,
                        .n_cols = g->d_model + 1};
-    if (f->o.ridge <= 0)
-        f->o.ridge = DEFAULT_RIDGE;
     const wn_text_pass_options po = {.n_max = options->n_max, .kv_format = WN_KV_AUTO};
     wn_status status = wn_text_pass_open(&f->pass, m, c, &po, err);
     if (status == WN_OK)

@@ -24,7 +24,7 @@ typedef struct wn_head_fit wn_head_fit;
 typedef struct wn_head_fit_options {
     size_t n_max;  /* tokens of a text with its repetition */
     size_t window; /* the smallest window that the heads shall serve */
-    double ridge;  /* of the mean variance of the inputs; 0 = 0.01 */
+    double ridge;  /* of the mean variance of the inputs; 0 = 3 d_model / keys learnt from */
 } wn_head_fit_options;
 
 wn_status wn_head_fit_open(wn_head_fit **out, const wn_model *m, wn_compute *c,

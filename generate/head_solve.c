@@ -13,6 +13,14 @@ typedef struct solve_run {
     double *r2; /* [n_layers] */
 } solve_run;
 
+/* What is left unexplained stays about as large with every key more; what would be learnt from it
+ * by chance shrinks with d / n. On a text of passages that the 1.5B's fit had not seen (16,252 keys
+ * learnt from) 0.01 explains 0.59 of the variance, 0.1 0.62, 0.3 0.64 and 1 0.63. */
+static double ridge_of(const wn_head_fit *f)
+{
+    return f->o.ridge > 0 ? f->o.ridge : 3 * (double)f->d / (double)f->n_keys;
+}
+
 /* Lower triangle of the inputs' covariance times n, with the ridge. */
 static void covariance(const wn_head_fit *f, const float *sums, double *a)
 {
@@ -25,7 +33,7 @@ static void covariance(const wn_head_fit *f, const float *sums, double *a)
             a[i * d + j] = (double)sums[i * f->n_cols + j] - mean * (double)sums[j * f->n_cols + d];
         trace += a[i * d + i];
     }
-    const double ridge = f->o.ridge * trace / (double)d;
+    const double ridge = ridge_of(f) * trace / (double)d;
     for (size_t i = 0; i < d; i++)
         a[i * d + i] += ridge > 0 ? ridge : 1;
 }
@@ -98,7 +106,7 @@ static void solve_layer(void *ctx, size_t layer, size_t worker)
     for (size_t h = 0; h < f->n_targets; h++) {
         const size_t row = layer * f->n_targets + h;
         r->r2[layer] += solve_head(f, layer, h, a, w, r->weight + row * d, r->bias + row,
-                                   f->o.ridge * trace / (double)d) /
+                                   ridge_of(f) * trace / (double)d) /
                         (double)f->n_targets;
     }
 }

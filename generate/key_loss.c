@@ -178,7 +178,8 @@ typedef struct query_block {
     const wn_key_loss *l;
     const wn_text_layer *y;
     size_t first, n_queries, end, n_keys, kv;
-    float *out; /* [n_keys][n_kv_heads] */
+    size_t n_judged; /* of the keys below `end` those whose loss is wanted */
+    float *out;      /* [n_keys][n_kv_heads] */
 } query_block;
 
 /* One query of one head: its row of products becomes its terms of the sum. */
@@ -187,7 +188,7 @@ static void weigh_row(void *ctx, size_t unit, size_t worker)
     const query_block *b = ctx;
     const wn_key_loss *l = b->l;
     const size_t head = unit / b->n_queries, q = b->first + unit % b->n_queries;
-    float *a = l->weights + unit * b->end, *p = l->products + unit * b->end;
+    float *a = l->weights + unit * b->end, *p = l->products + unit * b->n_judged;
     const float *value_square = l->value_square + head * b->y->n;
     const float output_square = l->output_square[head * b->y->n + q];
     const size_t far = q > l->window ? q - l->window : 0; /* keys below are beyond the window */
@@ -201,7 +202,7 @@ static void weigh_row(void *ctx, size_t unit, size_t worker)
         sum += (double)a[k];
     }
     const float inverse = (float)(1 / sum);
-    for (size_t k = 0; k < far && k < b->n_keys; k++) {
+    for (size_t k = 0; k < far && k < b->n_judged; k++) {
         const float apart = value_square[k] + output_square - 2 * p[k]; /* |W_h (v_k - o)|^2 */
         const float weight = a[k] * inverse, ratio = weight / fmaxf(1 - weight, LEAST_REST);
         p[k] = apart > 0 ? ratio * ratio * apart * l->stream[q] : 0;
@@ -218,8 +219,8 @@ static void sum_keys(void *ctx, size_t unit, size_t worker)
     for (size_t row = 0; row < l->group * b->n_queries; row++) {
         const size_t q = b->first + row % b->n_queries;
         const size_t far = q > l->window ? q - l->window : 0;
-        const float *p = l->products + row * b->end;
-        for (size_t k = k0; k < k0 + KEYS && k < far && k < b->n_keys; k++)
+        const float *p = l->products + row * b->n_judged;
+        for (size_t k = k0; k < k0 + KEYS && k < far && k < b->n_judged; k++)
             sums[k - k0] += p[k];
     }
     for (size_t k = k0; k < k0 + KEYS && k < b->n_keys; k++)
@@ -239,8 +240,9 @@ static wn_status add_block(wn_key_loss *l, query_block *b, wn_error *err)
         }
     WN_TRY(multiply(l, l->keys, b->end, d, l->queries, l->group * rows, l->weights, err));
     for (size_t i = 0; i < l->group; i++)
-        WN_TRY(multiply(l, l->values + i * n * d, b->end, d, l->outputs + (i * n + b->first) * d,
-                        rows, l->products + i * rows * b->end, err));
+        WN_TRY(multiply(l, l->values + i * n * d, b->n_judged, d,
+                        l->outputs + (i * n + b->first) * d, rows,
+                        l->products + i * rows * b->n_judged, err));
     wn_thread_pool *pool = wn_compute_pool(l->compute);
     wn_thread_pool_run(pool, l->group * rows, weigh_row, b);
     wn_thread_pool_run(pool, (b->n_keys + KEYS - 1) / KEYS, sum_keys, b);
@@ -263,7 +265,8 @@ wn_status wn_key_loss_layer(wn_key_loss *l, const wn_text_layer *y, size_t n_key
         WN_TRY(prepare_group(l, y, kv, err));
         for (size_t at = 0; at < y->n; at += QUERIES) {
             const size_t n = y->n - at < QUERIES ? y->n - at : QUERIES;
-            query_block b = {l, y, at, n, at + n, n_keys, kv, out};
+            const size_t end = at + n, n_judged = end < n_keys ? end : n_keys;
+            query_block b = {l, y, at, n, end, n_keys, kv, n_judged, out};
             if (b.end > l->window)
                 WN_TRY(add_block(l, &b, err));
         }

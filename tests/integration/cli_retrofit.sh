@@ -71,9 +71,16 @@ holds "$work/json" '(lambda k: k["oracle"] < k["heads"] < min(k["random"], k["lo
 "$winnow" eval kv --small --heads "$heads" --lengths 256 --text "$work/text/a.txt" --quiet --no-copy --places 0 |
     grep -q '^heads .*x ' || fail "eval kv, text"
 
-# The heads that are shipped: of this model, and as good as deploy/heads/README.md says on other text.
-"$winnow" eval kv --small --heads "$source/deploy/heads/smollm2-135m.safetensors" --lengths 1024 --text "$work/text/a.txt" \
-    --no-copy --places 0 --json --quiet >"$work/json" || fail "the shipped heads"
+# The heads that are shipped, found by the model's name beside an installed winnow: of this model, and as good as
+# deploy/heads/README.md says on other text. Without them, or for a model without a name, auto is refused.
+mkdir -p "$work/usr/bin" "$work/usr/share/winnow"
+cp "$winnow" "$work/usr/bin/winnow"
+auto=("$work/usr/bin/winnow" eval kv --heads auto --text "$work/text/a.txt" --no-copy --places 0 --json --quiet)
+"${auto[@]}" --small >"$work/out" 2>&1 && fail "heads that are not there were found"
+grep -q 'no eviction heads came with this winnow for smollm2-135m' "$work/out" || fail "$(cat "$work/out")"
+cp -r "$source/deploy/heads" "$work/usr/share/winnow/heads"
+"${auto[@]}" --model "$models/$needed" >"$work/out" 2>&1 && fail "heads for a path were found"
+"${auto[@]}" --small --lengths 1024 >"$work/json" || fail "the shipped heads"
 holds "$work/json" 'len(r["rows"]) >= 3 and all(x["ratio"] > 1.4 and x["kld_mean"] < 0.05 * (x["ratio"] - 1)
     for x in r["rows"])'
 
