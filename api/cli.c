@@ -31,7 +31,8 @@ const wn_option wn_cli_common_options[] = {
      "to 16 bits)"},
     {"kv-format", WN_OPT_STR, "auto", 0, 0, "NAME",
      "how a session holds keys and values: auto, f32, bf16, int8; auto is bf16, or f32 with "
-     "--exact"},
+     "--exact "
+     "and for models in F16 or F32"},
     {"heads", WN_OPT_STR, NULL, 0, 0, "FILE",
      "eviction heads for the model (dms_heads.safetensors), or auto: those that came with winnow "
      "for it; without them, and without heads of its own, a model keeps every key"},

@@ -33,7 +33,7 @@ wn_status wn_kv_eval_open(wn_kv_eval **out, const wn_kv_eval_options *options, w
         return wn_error_set(err, WN_NO_MEMORY, "eval kv: out of memory");
     e->o = *options;
     e->g = wn_model_config_of(options->model);
-    e->o.kv_format = wn_compute_kv_format(options->compute, options->kv_format);
+    e->o.kv_format = wn_model_kv_format(options->model, options->compute, options->kv_format);
     e->layout = wn_kv_layout_of(e->o.kv_format, e->g->head_dim);
     e->n_lists = e->g->n_layers * e->g->n_kv_heads;
     e->n_words = (options->n_max + 63) / 64;

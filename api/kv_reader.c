@@ -18,7 +18,7 @@ static wn_status open_pool(wn_kv_reader *r, wn_error *err)
 {
     const wn_model_config *g = wn_model_config_of(r->o.model);
     const wn_kv_layout layout =
-        wn_kv_layout_of(wn_compute_kv_format(r->o.compute, r->o.kv_format), g->head_dim);
+        wn_kv_layout_of(wn_model_kv_format(r->o.model, r->o.compute, r->o.kv_format), g->head_dim);
     const size_t pages = 2 * (r->o.n_ctx / WN_KV_SLOTS + 8);
     size_t bytes = 0;
     if (!wn_size_mul(g->n_layers * g->n_kv_heads, pages, &bytes) ||

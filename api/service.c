@@ -117,7 +117,7 @@ wn_compute *wn_service_compute(wn_service *s)
 
 wn_kv_format wn_service_kv_format(const wn_service *s)
 {
-    return wn_compute_kv_format(s->compute, s->kv_format);
+    return wn_model_kv_format(s->model, s->compute, s->kv_format);
 }
 
 static wn_status load_model(wn_service *s, wn_error *err)

@@ -216,3 +216,10 @@ wn_dtype wn_model_weight_type(const wn_model *m)
             most = (wn_dtype)t;
     return most;
 }
+
+wn_kv_format wn_model_kv_format(const wn_model *m, const wn_compute *c, wn_kv_format asked)
+{
+    const wn_dtype type = wn_model_weight_type(m);
+    const bool precise = type == WN_DTYPE_F16 || type == WN_DTYPE_F32;
+    return asked == WN_KV_AUTO && precise ? WN_KV_F32 : wn_compute_kv_format(c, asked);
+}

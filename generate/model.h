@@ -44,5 +44,8 @@ const char *wn_model_name(const wn_model *m); /* file or folder name without ext
 const char *wn_model_path(const wn_model *m);
 size_t wn_model_weight_bytes(const wn_model *m);
 wn_dtype wn_model_weight_type(const wn_model *m); /* of most of those bytes */
+/* How its sessions hold keys and values where that is AUTO: in f32 where its weights have 11 bits
+ * or more (F16, F32), of which bf16 would keep 8; otherwise as the compute context has it. */
+wn_kv_format wn_model_kv_format(const wn_model *m, const wn_compute *c, wn_kv_format asked);
 
 #endif

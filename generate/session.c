@@ -39,7 +39,7 @@ static wn_status check_options(wn_session *s, const wn_session_options *options,
 static wn_status open_store(wn_session *s, const wn_session_options *options, wn_error *err)
 {
     const wn_model_config *c = wn_model_config_of(s->model);
-    wn_kv_store_options o = {.format = wn_compute_kv_format(s->compute, options->kv_format),
+    wn_kv_store_options o = {.format = wn_model_kv_format(s->model, s->compute, options->kv_format),
                              .head_dim = c->head_dim,
                              .n_layers = c->n_layers,
                              .n_kv_heads = c->n_kv_heads,
@@ -261,7 +261,7 @@ wn_status wn_session_pool_open(wn_kv_pool **out, const wn_model *m, const wn_com
                                wn_kv_format format, size_t max_bytes, wn_error *err)
 {
     const wn_kv_layout layout =
-        wn_kv_layout_of(wn_compute_kv_format(c, format), wn_model_config_of(m)->head_dim);
+        wn_kv_layout_of(wn_model_kv_format(m, c, format), wn_model_config_of(m)->head_dim);
     return wn_kv_pool_open(out, layout.page_bytes, max_bytes, err);
 }
 
@@ -289,7 +289,7 @@ size_t wn_session_max_bytes(const wn_model *m, const wn_compute *c,
     const size_t n_chunk = options->n_chunk ? options->n_chunk : wn_compute_chunk(c);
     const size_t n_partial = 8 + (options->resume ? wn_session_pages_of_marks(window, n_chunk) : 0);
     const wn_kv_layout layout =
-        wn_kv_layout_of(wn_compute_kv_format(c, options->kv_format), config->head_dim);
+        wn_kv_layout_of(wn_model_kv_format(m, c, options->kv_format), config->head_dim);
     return (n_ctx / WN_KV_SLOTS + n_partial) * config->n_layers * config->n_kv_heads *
            layout.page_bytes;
 }

@@ -76,7 +76,7 @@ wn_status wn_text_pass_open(wn_text_pass **out, const wn_model *m, wn_compute *c
                         .borrowed = options->borrowed,
                         .n_max = options->n_max,
                         .chunk = wn_compute_chunk(c)};
-    p->layout = wn_kv_layout_of(wn_compute_kv_format(c, options->kv_format), m->config.head_dim);
+    p->layout = wn_kv_layout_of(wn_model_kv_format(m, c, options->kv_format), m->config.head_dim);
     wn_status status = carve_all(p, err);
     if (status != WN_OK) {
         wn_text_pass_close(p);

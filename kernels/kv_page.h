@@ -29,7 +29,7 @@
 #define WN_KV_SCALE_BYTES 2 /* of one row, in INT8 */
 
 typedef enum wn_kv_format {
-    WN_KV_AUTO, /* options only: BF16, or F32 in an exact context */
+    WN_KV_AUTO, /* options only: BF16, or F32 (an exact context, precise weights) */
     WN_KV_F32,
     WN_KV_BF16, /* rounded to nearest even */
     WN_KV_INT8, /* -127 .. 127 times one bf16 scale per row of K and one per row of V */

@@ -127,6 +127,29 @@ static void test_folder_opens(void **state)
     wn_model_close(m);
 }
 
+/* Its embeddings are in bf16 and its layers, most of it, in the type given. */
+static wn_kv_format kv_format_with(checkpoint_dtype dtype, wn_kv_format asked)
+{
+    checkpoint_shape shape = tiny_shape(true, false);
+    shape.dtype = dtype;
+    write_checkpoint(dir, &shape, TINY_CONFIG("llama", ",\"tie_word_embeddings\":true"), false);
+    wn_model *m = NULL;
+    WN_ASSERT_OK(wn_model_open_weights(&m, compute, dir, err));
+    wn_kv_format got = wn_model_kv_format(m, compute, asked);
+    wn_model_close(m);
+    return got;
+}
+
+static void test_keys_are_as_precise_as_weights(void **state)
+{
+    (void)state;
+    assert_int_equal(kv_format_with(CHECKPOINT_F32, WN_KV_AUTO), WN_KV_F32);
+    assert_int_equal(kv_format_with(CHECKPOINT_F16, WN_KV_AUTO), WN_KV_F32);
+    assert_int_equal(kv_format_with(CHECKPOINT_BF16, WN_KV_AUTO), WN_KV_BF16);
+    assert_int_equal(kv_format_with(CHECKPOINT_F16, WN_KV_BF16), WN_KV_BF16);
+    assert_int_equal(kv_format_with(CHECKPOINT_BF16, WN_KV_INT8), WN_KV_INT8);
+}
+
 /* The same weights as a folder (halves rotated) and as GGUF (rows permuted, neighbours rotated). */
 static void test_gguf_llama_equals_folder(void **state)
 {
@@ -445,6 +468,7 @@ int main(void)
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, make_dir, remove_dir)
     const struct CMUnitTest tests[] = {
         IN_DIR(test_folder_opens),
+        IN_DIR(test_keys_are_as_precise_as_weights),
         IN_DIR(test_gguf_llama_equals_folder),
         IN_DIR(test_gguf_qwen2_equals_folder),
         IN_DIR(test_llama3_scaling_both_ways),
