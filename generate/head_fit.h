@@ -7,9 +7,10 @@
  *     for (each text) WN_TRY(wn_head_fit_add(f, ids, n, n_keys, err));
  *     WN_TRY(wn_head_fit_solve(f, weight, bias, &r2, err));
  *
- * The logit of a head is minus the predicted ln(loss): with a bias b added to it, a key is evicted
- * where its predicted loss is below e^b, whatever layer and head it is in. Losses of all layers are
- * in one unit, so heads differ in how much they keep, and one bias is the dial for all.
+ * The logit of a head is minus the predicted ln(loss), less a part of the head's mean: with a bias
+ * b added to it, a key is evicted where what is left of its predicted loss is below e^b, whatever
+ * layer and head it is in. Losses of all layers are in one unit, so heads differ in how much they
+ * keep, and one bias is the dial for all.
  *
  * Threads: as the compute context. After a failed add the sums are not to be used.
  */
@@ -38,7 +39,8 @@ wn_status wn_head_fit_add(wn_head_fit *f, const int32_t *ids, size_t n, size_t n
 size_t wn_head_fit_n_texts(const wn_head_fit *f);
 uint64_t wn_head_fit_n_keys(const wn_head_fit *f);
 
-/* weight f32 [n_layers][n_kv_heads][d_model], bias f32 [n_layers][n_kv_heads]; *r2 (may be NULL):
+/* weight f32 [n_layers][n_kv_heads][d_model], bias f32 [n_layers][n_kv_heads]: x weight + bias is a
+ * logit; *r2 (may be NULL):
  * the share of the variance explained, mean over heads. WN_INVALID before the first text. */
 wn_status wn_head_fit_solve(wn_head_fit *f, float *weight, float *bias, double *r2, wn_error *err);
 

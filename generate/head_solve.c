@@ -5,6 +5,14 @@
 #include "base/checked.h"
 #include "generate/head_fit_internal.h"
 
+/* Of what a head's mean ln(loss) is apart from the others', this much stands. The losses are those
+ * of single keys: where a head spreads its attention over a whole text each is small, and all of
+ * them together are what the head reads. Measured on the 1.5B: 100 questions behind a prefix of
+ * 8,108 tokens, 4.2 times fewer slots, divergence of the tokens of the dense model's answers: 0.130
+ * with all of it, 0.109 with 0.75, 0.102 with 0.6, 0.093 with 0.5, 0.146 with 0.4, 0.44 with 0.25.
+ */
+#define BETWEEN_HEADS 0.6
+
 typedef struct solve_run {
     const wn_head_fit *f;
     double *squares; /* [n_threads][d][d] */
@@ -84,7 +92,7 @@ static double solve_head(const wn_head_fit *f, size_t layer, size_t head, const 
         offset -= w[i] * input / n;
         weight[i] = -(float)w[i];
     }
-    *bias = -(float)offset;
+    *bias = -(float)(offset - (1 - BETWEEN_HEADS) * mean);
     const double total = f->squares[layer * f->n_targets + head] - n * mean * mean;
     return total > 0 ? (along + ridge * length) / total : 0;
 }

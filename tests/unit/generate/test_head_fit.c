@@ -244,11 +244,14 @@ static wn_head_fit *open_fit(void)
     return f;
 }
 
-/* At the least of sum (w x + b - y)^2 + ridge |w|^2 its gradient is 0. */
+/* At the least of sum (w x + b - y)^2 + ridge |w|^2 its gradient is 0; of the mean of y 0.4 is
+ * taken off b. */
 static void check_optimum(const seen *s, size_t layer, size_t kv)
 {
     const float *w = weight + (layer * TINY_KV + kv) * TINY_D;
-    double mean[TINY_D] = {0}, variance = 0, scale = 0, residual = 0, worst = 0;
+    double mean[TINY_D] = {0}, variance = 0, scale = 0, residual = 0, worst = 0, level = 0;
+    for (size_t k = 0; k < KEYS; k++)
+        level += (double)s->y[layer][k][kv] / KEYS;
     for (size_t i = 0; i < TINY_D; i++)
         for (size_t k = 0; k < KEYS; k++)
             mean[i] += (double)s->x[layer][k][i] / KEYS;
@@ -259,7 +262,8 @@ static void check_optimum(const seen *s, size_t layer, size_t kv)
         double gradient = 0.05 * variance * -(double)w[i];
         residual = 0;
         for (size_t k = 0; k < KEYS; k++) {
-            double r = -(double)bias[layer * TINY_KV + kv] - (double)s->y[layer][k][kv];
+            double r =
+                0.4 * level - (double)bias[layer * TINY_KV + kv] - (double)s->y[layer][k][kv];
             for (size_t j = 0; j < TINY_D; j++)
                 r -= (double)w[j] * (double)s->x[layer][k][j];
             gradient += r * (double)s->x[layer][k][i];
