@@ -117,6 +117,7 @@ typedef struct wn_ffn {
     const wn_matrix *gate, *up, *down; /* gate: may be NULL */
     const float *up_bias, *down_bias;  /* may be NULL; up_bias is for no gate */
     const wn_norm *norm;               /* of x first; NULL: none */
+    const wn_matrix *next;             /* whose weights are wanted after these; NULL: not known */
 } wn_ffn;
 /* y may be x. inner: [m][d_ff] twice, once without a gate; not touched where a set does without.
  * decode: as wn_matmul_decode. */
@@ -132,6 +133,7 @@ typedef struct wn_self_attention {
     const wn_matrix *qkv, *out;       /* [3d, d], [d, d] */
     const float *qkv_bias, *out_bias; /* may be NULL */
     size_t n_heads;
+    const wn_matrix *next; /* whose weights are wanted after these; NULL: not known */
 } wn_self_attention;
 bool wn_self_attention_add(wn_compute *c, const wn_self_attention *a, const float *x,
                            const size_t *lens, size_t n, float *y);

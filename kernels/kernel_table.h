@@ -90,6 +90,13 @@ typedef enum wn_tile_result {
     WN_TILE_BF16,   /* packed: sum + bias */
 } wn_tile_result;
 
+/* A piece of weights in tiles. */
+typedef struct wn_tile_part {
+    const wn_matrix *w;
+    size_t column, n_cols; /* of y */
+    size_t k, n_k;         /* tiles of columns of x */
+} wn_tile_part;
+
 typedef struct wn_tile_unit {
     const wn_matrix *w, *w2; /* w2: as w, SWIGLU only */
     wn_tile_result result;
@@ -100,7 +107,11 @@ typedef struct wn_tile_unit {
     bool add;
     float *y; /* F32: at the unit's first row and column */
     size_t y_stride;
-    uint8_t *packed; /* otherwise: strips of n_out columns, at the unit's first row */
+    uint8_t *packed;      /* otherwise: strips, at the unit's first row and column */
+    size_t packed_stride; /* bytes of a strip */
+    /* Of weights in tiles: these, all columns of x; and what is wanted after them and fetched
+     * meanwhile (next.w may be NULL). */
+    wn_tile_part part, next;
 } wn_tile_unit;
 
 /* Attention of one head of a sequence all of whose keys are seen by every query. */

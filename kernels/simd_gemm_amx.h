@@ -1,12 +1,13 @@
 /* Products of many rows on AMX tiles (wn_tile_kernels), for packed and for plain weights alike.
  *
- * A unit goes through stages: up to 576 columns of x times up to 128 rows of w. Within a stage a
- * block is 2 x 2 tiles, 32 rows of x by 32 of w; its sums go to memory and come back in the stage
- * of the next columns. A strip of x stays in L1, because the stage's weights (simd_tile_weights.h)
- * pass through it from L2 without staying; what is more than L2 holds of x is fetched a strip
- * ahead. Tiles and vectors work at the same time: after every step of the tiles follows a piece of
- * what has to be done on vectors, which is to store the sums of the last block that is complete,
- * and to dequantise the weights of the next stage.
+ * Weights in tiles have products of their own (simd_gemm_in_place.h). For others a unit goes
+ * through stages: up to 576 columns of x times up to 128 rows of w. Within a stage a block is 2 x 2
+ * tiles, 32 rows of x by 32 of w; its sums go to memory and come back in the stage of the next
+ * columns. A strip of x stays in L1, because the stage's weights (simd_tile_weights.h) pass through
+ * it from L2 without staying; what is more than L2 holds of x is fetched a strip ahead. Tiles and
+ * vectors work at the same time: after every step of the tiles follows a piece of what has to be
+ * done on vectors, which is to store the sums of the last block that is complete, and to dequantise
+ * the weights of the next stage.
  */
 #ifndef WN_KERNELS_SIMD_GEMM_AMX_H
 #define WN_KERNELS_SIMD_GEMM_AMX_H
@@ -16,6 +17,7 @@
 
 #include "kernels/simd_gemm.h"
 #include "kernels/simd_gemm_few.h"
+#include "kernels/simd_gemm_in_place.h"
 #include "kernels/simd_self_attention_amx.h"
 
 typedef struct amx_scratch {
@@ -58,11 +60,10 @@ WN_INLINE void store_f32(const wn_tile_unit *u, const amx_place *b, size_t i, si
         }
 }
 
-/* Where 16 columns of row i of a strip lie; column: of the product, a multiple of 16. */
+/* Where 16 columns of row i of a strip lie; column: of the unit, a multiple of 16. */
 WN_INLINE uint16_t *packed_at(const wn_tile_unit *u, size_t row, size_t i, size_t column)
 {
-    amx_pairs *tile =
-        (amx_pairs *)(void *)(u->packed + row / WN_TILE_STRIP * wn_tile_strip_bytes(u->w->n_out));
+    amx_pairs *tile = (amx_pairs *)(void *)(u->packed + row / WN_TILE_STRIP * u->packed_stride);
     return &tile[column / 32 * 2 + i / AMX_ROWS][i % AMX_ROWS][column % 32];
 }
 
@@ -75,7 +76,7 @@ WN_INLINE void store_swiglu(const wn_tile_unit *u, const amx_place *b, size_t i,
         vf h[16 / WN_LANES];
         for (size_t v = 0; v < 16 / WN_LANES; v++)
             h[v] = vf_mul(vf_silu_14(vf_load(gate + v * WN_LANES)), vf_load(up + v * WN_LANES));
-        store_turned_16(packed_at(u, b->row, i, u->column + b->column), h);
+        store_turned_16(packed_at(u, b->row, i, b->column), h);
     }
 }
 
@@ -85,19 +86,10 @@ WN_INLINE void store_packed(const wn_tile_unit *u, const amx_place *b, size_t i,
 {
     static const float none[32];
     const float *bias = u->bias ? u->bias + b->column : none;
-    const float(*sum)[16] = &(*b->sums)[i / AMX_ROWS * 2][i % AMX_ROWS];
-    uint16_t *to = packed_at(u, b->row, i, u->column + b->column);
-    for (size_t n = end - i; n > 0; n--, sum++, to += 32)
-        for (size_t v = 0; v < 32; v += 2 * WN_LANES) {
-            vf h[2];
-            for (size_t j = 0; j < 2; j++) {
-                const size_t c = v + j * WN_LANES;
-                h[j] = vf_add(vf_load(&sum[c / 16 * AMX_ROWS][c % 16]), vf_load(bias + c));
-                if (gelu)
-                    h[j] = vf_gelu_12(h[j]);
-            }
-            vi_store(to + v, vi_turn_quads(vf_to_bf16(h[0], h[1])));
-        }
+    const float *sum = (*b->sums)[i / AMX_ROWS * 2][i % AMX_ROWS];
+    uint16_t *to = packed_at(u, b->row, i, b->column);
+    for (size_t n = end - i; n > 0; n--, sum += 16, to += 32)
+        store_packed_row(sum, sum + sizeof(amx_sums) / 4 / sizeof *sum, bias, to, gelu);
 }
 
 /* ---- a unit ---- */
@@ -115,7 +107,7 @@ typedef struct amx_run {
     const wn_tile_unit *u;
     amx_scratch *scratch;
     size_t n_strips, n_tiles; /* of x; tiles of columns */
-    size_t x_step, w_step;    /* bytes of x and, in place, of w that a step fetches */
+    size_t x_step;            /* bytes of x that a step fetches */
     amx_stage now, next;
     size_t turn;                  /* weights[turn] are of now, [turn ^ 1] of next */
     size_t n_packed, pace, paced; /* tiles of next; steps from one to the next, since the last */
@@ -158,7 +150,7 @@ WN_INLINE void side_work(amx_run *r)
 }
 
 /* Sums of a strip and a sliver over the stage's columns; rows 16-31 only when there are `two`. */
-WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, amx_stream ahead[2],
+WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, amx_stream *ahead,
                          const bool two, const amx_sums *in, amx_sums *out)
 {
     const amx_pairs *end = x + 2 * r->now.n_k;
@@ -185,8 +177,7 @@ WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, amx
             amx_dot_bf16(2, 5, 6);
             amx_dot_bf16(3, 5, 7);
         }
-        fetch_some(&ahead[0]);
-        fetch_some(&ahead[1]);
+        fetch_some(ahead);
         side_work(r);
     }
     amx_store(0, (*out)[0], AMX_ROW_BYTES);
@@ -200,17 +191,12 @@ WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two)
     const amx_pairs *strips = (const amx_pairs *)(const void *)r->u->x;
     const amx_pairs *x = strips + 2 * (strip * r->n_tiles + r->now.k);
     const amx_pairs *next = strip + 1 < r->n_strips ? x + 2 * r->n_tiles : strips + 2 * r->next.k;
-    const amx_pairs *w = amx_in_place(r->u) ? amx_tiles_at(r->u, &r->now, s)
-                                            : r->scratch->weights[r->turn] + 2 * s * r->now.n_k;
-    amx_stream ahead[2] = {{(const uint8_t *)next + s * r->now.n_k * r->x_step, r->x_step}};
-    if (s < r->next.n_slivers && strip * r->w_step < 2 * sizeof(amx_pairs))
-        ahead[1] = (amx_stream){(const uint8_t *)amx_tiles_at(r->u, &r->next, s) +
-                                    strip * r->next.n_k * r->w_step,
-                                r->w_step};
+    const amx_pairs *w = r->scratch->weights[r->turn] + 2 * s * r->now.n_k;
+    amx_stream ahead = {(const uint8_t *)next + s * r->now.n_k * r->x_step, r->x_step};
     amx_sums *sums = &r->scratch->sums[s * r->n_strips + strip];
     amx_sums *finished = &r->scratch->finished[r->ready_turn];
     const bool last = r->now.k + r->now.n_k == r->n_tiles;
-    run_tiles(r, x, w, ahead, two, sums, last ? finished : sums);
+    run_tiles(r, x, w, &ahead, two, sums, last ? finished : sums);
     while (r->ready_row < WN_TILE_STRIP)
         finish_rows(r);
     if (!last)
@@ -226,8 +212,6 @@ static void run_stage(amx_run *r)
     const size_t steps = r->n_strips * r->now.n_slivers * r->now.n_k;
     r->n_packed = r->paced = 0;
     r->pace = r->next.n_weights ? steps / r->next.n_weights : 0;
-    if (amx_in_place(r->u))
-        r->n_packed = r->next.n_weights;
     for (size_t strip = 0; strip < r->n_strips; strip++)
         for (size_t s = 0; s < r->now.n_slivers; s++)
             if (r->u->n_rows - strip * WN_TILE_STRIP > AMX_ROWS)
@@ -249,10 +233,8 @@ static void amx_multiply_many(const wn_tile_unit *u, void *scratch)
                  .ready_row = WN_TILE_STRIP};
     if (u->n_rows * u->w->n_in * sizeof(uint16_t) > AMX_X_STAYS)
         r.x_step = 2 * sizeof(amx_pairs) / AMX_STAGE_SLIVERS;
-    if (amx_in_place(u))
-        r.w_step = (2 * sizeof(amx_pairs) / 64 + r.n_strips - 1) / r.n_strips * 64;
     amx_begin();
-    for (size_t i = 0; i < r.now.n_weights && !amx_in_place(u); i++)
+    for (size_t i = 0; i < r.now.n_weights; i++)
         amx_pack_weights(u, &r.now, i, r.scratch->weights[0], r.scratch->temp);
     for (; r.now.n_weights > 0; r.now = r.next, r.turn ^= 1) {
         r.next = amx_next_stage(u, &r.now);
@@ -300,7 +282,9 @@ static void amx_multiply_few(const wn_tile_unit *u, void *scratch)
 
 static void amx_multiply(const wn_tile_unit *u, void *scratch)
 {
-    if (u->n_rows <= AMX_FEW_SETS * AMX_ROWS && !amx_in_place(u))
+    if (u->w->tiles && u->result != WN_TILE_SWIGLU)
+        amx_multiply_in_place(u, scratch);
+    else if (u->n_rows <= AMX_FEW_SETS * AMX_ROWS)
         amx_multiply_few(u, scratch);
     else
         amx_multiply_many(u, scratch);

@@ -223,19 +223,6 @@ static amx_stage amx_next_stage(const wn_tile_unit *u, const amx_stage *s)
     return column < u->n_cols ? stage_at(u, column, 0) : (amx_stage){0};
 }
 
-/* Whether the unit's weights are multiplied where they lie. */
-WN_INLINE bool amx_in_place(const wn_tile_unit *u)
-{
-    return u->w->tiles && u->result != WN_TILE_SWIGLU;
-}
-
-/* Then: of a stage's sliver, [n_k][2]. */
-WN_INLINE const amx_pairs *amx_tiles_at(const wn_tile_unit *u, const amx_stage *s, size_t sliver)
-{
-    const size_t n_tiles = (u->w->n_in + 31) / 32, row = u->column + s->column + 32 * sliver;
-    return (const amx_pairs *)(const void *)u->w->tiles + 2 * (row / 32 * n_tiles + s->k);
-}
-
 /* Bytes ahead in the panel's stream: about a stage's columns of 8 bits, two of 4 bits. */
 #define AMX_FETCH_AHEAD 4096
 

@@ -12,6 +12,9 @@
 #define PART_ROWS_OF_LARGE 512
 #define LARGE ((size_t)1 << 21) /* weights */
 #define PART_UNITS 3            /* of columns at least, for a thread */
+/* Of the inner part of a feed-forward at a time, with weights in tiles: they, and what is made of
+ * some hundred rows, stay in L2 together. A multiple of 32. */
+#define FFN_COLUMNS 512
 
 typedef struct tile_run {
     wn_compute *c;
@@ -26,9 +29,12 @@ typedef struct tile_run {
     /* products */
     const wn_product *products;
     size_t n;
-    size_t row0; /* of x and y */
+    size_t row0;               /* of x and y */
+    size_t column0, n_columns; /* of a single one; 0: all */
+    size_t k, n_k;             /* the tiles of columns of w that the input has; 0: all */
     size_t unit_columns;
     const wn_matrix *w2;
+    wn_tile_part next;
     wn_tile_result result;
     const uint8_t *input;
     uint8_t *output;
@@ -85,12 +91,25 @@ static void pack(tile_run *r, const float *x, const wn_norm *norm, size_t n_in)
     run_parts(r, r->part_strips, pack_item);
 }
 
+static size_t columns_of(const tile_run *r, const wn_product *p)
+{
+    return r->n_columns ? r->n_columns : p->w->n_out;
+}
+
 static size_t count_units(const tile_run *r, size_t unit_columns)
 {
     size_t n = 0;
     for (size_t i = 0; i < r->n; i++)
-        n += wn_size_div_up(r->products[i].w->n_out, unit_columns);
+        n += wn_size_div_up(columns_of(r, &r->products[i]), unit_columns);
     return n;
+}
+
+/* All of w, or nothing. */
+static wn_tile_part whole(const wn_matrix *w)
+{
+    if (!w || !w->tiles)
+        return (wn_tile_part){0};
+    return (wn_tile_part){.w = w, .n_cols = w->n_out, .n_k = wn_size_div_up(w->n_in, 32)};
 }
 
 static void multiply_item(void *ctx, size_t unit, size_t worker)
@@ -99,22 +118,28 @@ static void multiply_item(void *ctx, size_t unit, size_t worker)
     size_t row = 0, item = unit % r->part_items;
     const size_t n_rows = part_rows(r, unit / r->part_items, &row);
     const wn_product *p = r->products;
-    for (size_t n = 0; item >= (n = wn_size_div_up(p->w->n_out, r->unit_columns)); p++)
+    for (size_t n = 0; item >= (n = wn_size_div_up(columns_of(r, p), r->unit_columns)); p++)
         item -= n;
-    const size_t column = item * r->unit_columns, strip = row / WN_TILE_STRIP;
+    const size_t first = item * r->unit_columns, column = r->column0 + first;
+    const size_t n_cols = wn_size_min(columns_of(r, p) - first, r->unit_columns);
+    const size_t n_k = r->n_k ? r->n_k : wn_size_div_up(p->w->n_in, 32);
+    const size_t strip = row / WN_TILE_STRIP, stride = wn_tile_strip_bytes(columns_of(r, p));
     const wn_tile_unit u = {
         .w = p->w,
         .w2 = r->w2,
         .result = r->result,
-        .x = r->input + strip * wn_tile_strip_bytes(p->w->n_in),
+        .x = r->input + strip * wn_tile_strip_bytes(32 * n_k),
         .n_rows = n_rows,
         .column = column,
-        .n_cols = wn_size_min(p->w->n_out - column, r->unit_columns),
+        .n_cols = n_cols,
         .bias = p->bias ? p->bias + column : NULL,
         .add = p->add,
         .y = p->y ? p->y + (r->row0 + row) * p->w->n_out + column : NULL,
         .y_stride = p->w->n_out,
-        .packed = r->output ? r->output + strip * wn_tile_strip_bytes(p->w->n_out) : NULL,
+        .packed = r->output ? r->output + strip * stride + wn_tile_strip_bytes(first) : NULL,
+        .packed_stride = stride,
+        .part = {.w = p->w, .column = column, .n_cols = n_cols, .k = r->k, .n_k = n_k},
+        .next = r->next,
     };
     r->t->multiply(&u, wn_compute_scratch(r->c, worker));
 }
@@ -172,20 +197,45 @@ bool wn_tiles_serve_ffn(const wn_compute *c, const wn_ffn *f)
                         !f->gate->panels == !f->up->panels);
 }
 
+/* The inner part's columns from `column` on, n of them, and what they add to y. */
+static void multiply_inner(tile_run *r, const wn_ffn *f, size_t column, size_t n, float *y)
+{
+    const wn_product first = {.w = f->gate ? f->gate : f->up, .bias = f->up_bias};
+    const wn_product second = {
+        .w = f->down, .bias = column ? NULL : f->down_bias, .y = y, .add = true};
+    const wn_tile_part all = whole(f->down);
+    r->column0 = column;
+    r->n_columns = n;
+    r->k = r->n_k = 0;
+    r->w2 = f->gate ? f->up : NULL;
+    r->result = f->gate ? WN_TILE_SWIGLU : WN_TILE_GELU;
+    r->output = r->c->inner_strips;
+    r->next = (wn_tile_part){all.w, 0, all.n_cols, column / 32, n / 32};
+    multiply(r, &first, 1, r->c->strips);
+    r->column0 = r->n_columns = 0;
+    r->k = column / 32;
+    r->n_k = n / 32;
+    r->w2 = NULL;
+    r->result = WN_TILE_F32;
+    r->output = NULL;
+    r->next = whole(f->next);
+    if (column + n < f->up->n_out) {
+        r->next = whole(f->up);
+        r->next.column = column + n;
+        r->next.n_cols -= column + n;
+    }
+    multiply(r, &second, 1, r->c->inner_strips);
+}
+
 void wn_tile_ffn(wn_compute *c, const wn_ffn *f, const float *x, size_t m, float *y)
 {
     tile_run r = {.c = c, .t = c->kernels->tiles};
-    const wn_product first = {.w = f->gate ? f->gate : f->up, .bias = f->up_bias};
-    const wn_product second = {.w = f->down, .bias = f->down_bias, .y = y, .add = true};
+    const size_t d_ff = f->up->n_out;
+    const size_t step = f->up->tiles && f->down->tiles && !f->gate ? FFN_COLUMNS : d_ff;
     for (; next_rows(&r, f->up, m); r.row0 += r.n_rows) {
         pack(&r, x, f->norm, f->up->n_in);
-        r.w2 = f->gate ? f->up : NULL;
-        r.result = f->gate ? WN_TILE_SWIGLU : WN_TILE_GELU;
-        r.output = c->inner_strips;
-        multiply(&r, &first, 1, c->strips);
-        r.result = WN_TILE_F32;
-        r.w2 = NULL;
-        multiply(&r, &second, 1, c->inner_strips);
+        for (size_t column = 0; column < d_ff; column += step)
+            multiply_inner(&r, f, column, wn_size_min(d_ff - column, step), y);
     }
 }
 
@@ -245,10 +295,12 @@ bool wn_self_attention_add(wn_compute *c, const wn_self_attention *a, const floa
     pack(&r, x, NULL, d);
     r.result = WN_TILE_BF16;
     r.output = c->inner_strips;
+    r.next = whole(a->out);
     multiply(&r, &in, 1, c->strips);
     wn_compute_run(c, n * a->n_heads, attend_item, &heads);
     r.result = WN_TILE_F32;
     r.output = NULL;
+    r.next = whole(a->next);
     multiply(&r, &out, 1, c->strips);
     return true;
 }

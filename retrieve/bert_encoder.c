@@ -207,16 +207,18 @@ static void attend(const wn_bert_encoder *e, const lane *l, const size_t *lens, 
     }
 }
 
-static void run_layer(const wn_bert_encoder *e, const lane *l, const wn_bert_layer *y,
-                      const size_t *lens, size_t n, size_t rows)
+static void run_layer(const wn_bert_encoder *e, const lane *l, size_t layer, const size_t *lens,
+                      size_t n, size_t rows)
 {
+    const wn_bert_layer *y = &e->weights.layers[layer];
     size_t d = e->config.d_model;
     float eps = e->config.norm_eps;
     const wn_self_attention self = {.qkv = y->qkv,
                                     .out = y->attn_out,
                                     .qkv_bias = y->qkv_bias,
                                     .out_bias = y->attn_out_bias,
-                                    .n_heads = e->config.n_heads};
+                                    .n_heads = e->config.n_heads,
+                                    .next = y->up};
     if (!wn_self_attention_add(l->c, &self, l->x, lens, n, l->x)) {
         const wn_product attn_out = {
             .w = y->attn_out, .bias = y->attn_out_bias, .y = l->x, .add = true};
@@ -225,8 +227,11 @@ static void run_layer(const wn_bert_encoder *e, const lane *l, const wn_bert_lay
         wn_matmul_many(l->c, &attn_out, 1, l->mixed, rows);
     }
     wn_layernorm(l->c, l->x, y->attn_norm_w, y->attn_norm_b, rows, d, eps, l->x);
-    const wn_ffn ffn = {
-        .up = y->up, .down = y->down, .up_bias = y->up_bias, .down_bias = y->down_bias};
+    const wn_ffn ffn = {.up = y->up,
+                        .down = y->down,
+                        .up_bias = y->up_bias,
+                        .down_bias = y->down_bias,
+                        .next = layer + 1 < e->config.n_layers ? y[1].qkv : NULL};
     wn_ffn_add(l->c, &ffn, l->x, rows, false, l->hidden, l->x);
     wn_layernorm(l->c, l->x, y->ffn_norm_w, y->ffn_norm_b, rows, d, eps, l->x);
 }
@@ -268,7 +273,7 @@ static void encode_group(void *ctx, size_t unit, size_t worker)
     wn_layernorm(l->c, l->x, e->weights.norm_w, e->weights.norm_b, g->n_rows, d, e->config.norm_eps,
                  l->x);
     for (size_t i = 0; i < e->config.n_layers; i++)
-        run_layer(e, l, &e->weights.layers[i], lens, g->n, g->n_rows);
+        run_layer(e, l, i, lens, g->n, g->n_rows);
     for (size_t s = 0, row = 0; s < g->n; row += lens[s++])
         pool(e, l, l->x + row * d, lens[s], r->out + (g->first + s) * d);
 }

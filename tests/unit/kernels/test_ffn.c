@@ -5,7 +5,7 @@
 typedef struct ffn_case {
     wn_dtype type;
     size_t d, d_ff, m;
-    bool gated;
+    bool gated, tiles;
 } ffn_case;
 
 typedef struct ffn_data {
@@ -16,13 +16,15 @@ typedef struct ffn_data {
     wn_ffn ffn;
 } ffn_data;
 
-static void make_matrix(wn_compute *c, ffn_data *d, size_t i, wn_dtype type, size_t n_out,
+static void make_matrix(wn_compute *c, ffn_data *d, size_t i, const ffn_case *k, size_t n_out,
                         size_t n_in)
 {
-    wn_tensor t = {.name = "w", .dtype = type, .n_dims = 2, .shape = {n_out, n_in}};
-    d->storage[i] = case_weights(type, n_out * n_in, &t.bytes);
+    wn_tensor t = {.name = "w", .dtype = k->type, .n_dims = 2, .shape = {n_out, n_in}};
+    d->storage[i] = case_weights(k->type, n_out * n_in, &t.bytes);
     t.data = d->storage[i];
     WN_ASSERT_OK(wn_matrix_create(&d->w[i], c, &t, err));
+    if (k->tiles)
+        WN_ASSERT_OK(wn_matrix_pack_tiles(d->w[i], c, err));
     d->rows[i] = wn_alloc(n_out * n_in, sizeof(float));
     for (size_t r = 0; r < n_out; r++)
         wn_matrix_row(d->w[i], r, d->rows[i] + r * n_in);
@@ -31,12 +33,12 @@ static void make_matrix(wn_compute *c, ffn_data *d, size_t i, wn_dtype type, siz
 static ffn_data make_ffn(wn_compute *c, const ffn_case *k)
 {
     ffn_data d = {0};
-    make_matrix(c, &d, 0, k->type, k->d_ff, k->d);
-    make_matrix(c, &d, 1, k->type, k->d_ff, k->d);
-    make_matrix(c, &d, 2, k->type, k->d, k->d_ff);
+    make_matrix(c, &d, 0, k, k->d_ff, k->d);
+    make_matrix(c, &d, 1, k, k->d_ff, k->d);
+    make_matrix(c, &d, 2, k, k->d, k->d_ff);
     d.down_bias = case_floats(k->d);
     d.up_bias = case_floats(k->d_ff);
-    d.ffn = (wn_ffn){.up = d.w[1], .down = d.w[2]};
+    d.ffn = (wn_ffn){.up = d.w[1], .down = d.w[2], .next = k->tiles ? d.w[1] : NULL};
     if (k->gated)
         d.ffn.gate = d.w[0];
     else {
@@ -111,11 +113,14 @@ static void check_case(wn_compute *c, const ffn_case *k, bool decode, double tol
     free_ffn(&d);
 }
 
+/* With tiles: more inner columns than are made at a time, and more columns of x than stay in L1. */
 static const ffn_case cases[] = {
-    {WN_DTYPE_Q8_0, 96, 160, 37, true}, {WN_DTYPE_Q4_K, 256, 512, 33, true},
-    {WN_DTYPE_Q6_K, 256, 256, 5, true}, {WN_DTYPE_F32, 70, 96, 40, false},
-    {WN_DTYPE_F32, 33, 50, 17, false},  {WN_DTYPE_Q4_1, 288, 320, 300, true},
-    {WN_DTYPE_F16, 64, 128, 1, true},   {WN_DTYPE_BF16, 64, 128, 66, false},
+    {WN_DTYPE_Q8_0, 96, 160, 37, true, false},  {WN_DTYPE_Q4_K, 256, 512, 33, true, false},
+    {WN_DTYPE_Q6_K, 256, 256, 5, true, false},  {WN_DTYPE_F32, 70, 96, 40, false, false},
+    {WN_DTYPE_F32, 33, 50, 17, false, false},   {WN_DTYPE_Q4_1, 288, 320, 300, true, false},
+    {WN_DTYPE_F16, 64, 128, 1, true, false},    {WN_DTYPE_BF16, 64, 128, 66, false, false},
+    {WN_DTYPE_F32, 550, 1088, 70, false, true}, {WN_DTYPE_BF16, 64, 512, 9, false, true},
+    {WN_DTYPE_F16, 64, 96, 33, true, true},
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -134,10 +139,8 @@ static void test_against_double(void **state)
 }
 
 /* Rows in any company, one thread or two: the same bits. */
-static void test_rows_alone(void **state)
+static void check_rows_alone(const ffn_case *k)
 {
-    (void)state;
-    static const ffn_case k = {WN_DTYPE_Q8_0, 96, 160, 300, true};
     static const size_t few[] = {1, 2, 16, 33, 131};
     for (size_t i = 0; i < N_ISAS; i++) {
         wn_compute *c = case_compute(all_isas[i], 2), *one = case_compute(all_isas[i], 1);
@@ -146,21 +149,21 @@ static void test_rows_alone(void **state)
             wn_compute_close(one);
             continue;
         }
-        ffn_data d = make_ffn(c, &k);
-        float *x = case_floats(k.m * k.d), *y = wn_alloc(2 * k.m * k.d, sizeof *y);
-        float *inner = wn_alloc(2 * k.m * k.d_ff, sizeof *inner), *part = y + k.m * k.d;
-        wn_ffn_add(c, &d.ffn, x, k.m, false, inner, y);
+        ffn_data d = make_ffn(c, k);
+        float *x = case_floats(k->m * k->d), *y = wn_alloc(2 * k->m * k->d, sizeof *y);
+        float *inner = wn_alloc(2 * k->m * k->d_ff, sizeof *inner), *part = y + k->m * k->d;
+        wn_ffn_add(c, &d.ffn, x, k->m, false, inner, y);
         for (size_t j = 0; j < sizeof few / sizeof *few; j++) {
-            const size_t first = (k.m - few[j]) * k.d, n = few[j] * k.d;
+            const size_t first = (k->m - few[j]) * k->d, n = few[j] * k->d;
             memset(part, 0, n * sizeof *part);
             wn_ffn_add(one, &d.ffn, x + first, few[j], false, inner, part);
             assert_memory_equal(part, y + first, n * sizeof *part);
         }
-        memcpy(part, x, k.m * k.d * sizeof *part); /* in place */
-        wn_ffn_add(c, &d.ffn, part, k.m, false, inner, part);
-        memcpy(y, x, k.m * k.d * sizeof *y);
-        wn_ffn_add(c, &d.ffn, x, k.m, false, inner, y);
-        assert_memory_equal(part, y, k.m * k.d * sizeof *y);
+        memcpy(part, x, k->m * k->d * sizeof *part); /* in place */
+        wn_ffn_add(c, &d.ffn, part, k->m, false, inner, part);
+        memcpy(y, x, k->m * k->d * sizeof *y);
+        wn_ffn_add(c, &d.ffn, x, k->m, false, inner, y);
+        assert_memory_equal(part, y, k->m * k->d * sizeof *y);
         free(inner);
         free(y);
         free(x);
@@ -168,6 +171,15 @@ static void test_rows_alone(void **state)
         wn_compute_close(c);
         wn_compute_close(one);
     }
+}
+
+static void test_rows_alone(void **state)
+{
+    (void)state;
+    static const ffn_case packed = {WN_DTYPE_Q8_0, 96, 160, 300, true, false};
+    static const ffn_case tiles = {WN_DTYPE_F32, 96, 544, 300, false, true};
+    check_rows_alone(&packed);
+    check_rows_alone(&tiles);
 }
 
 int main(void)

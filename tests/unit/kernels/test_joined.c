@@ -2,7 +2,7 @@
  * looked up together, and products with weights that were put into tiles before. */
 #include "tests/unit/kernels/kernel_cases.h"
 
-#define N_IN 256
+#define N_IN 768 /* whole blocks; more than a stretch of tiles */
 
 static wn_matrix *make_matrix(wn_compute *c, wn_dtype type, size_t n_out, uint8_t **storage)
 {
