@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <gnutls/crypto.h>
@@ -12,6 +13,14 @@
 
 struct wn_sha256 {
     gnutls_hash_hd_t handle;
+};
+
+#define GMAC_BLOCK 16
+
+struct wn_gmac {
+    gnutls_cipher_hd_t handle;
+    uint8_t part[GMAC_BLOCK]; /* of a block that is not whole yet */
+    size_t n_part;
 };
 
 static wn_status hash_error(wn_error *err, int rc, const char *what)
@@ -91,6 +100,67 @@ wn_status wn_hmac_sha256(const void *key, size_t key_len, const void *data, size
 {
     int rc = gnutls_hmac_fast(GNUTLS_MAC_SHA256, key, key_len, len ? data : "", len, mac);
     return rc < 0 ? hash_error(err, rc, "HMAC-SHA-256") : WN_OK;
+}
+
+wn_status wn_gmac_open(wn_gmac **out, const uint8_t key[WN_GMAC_KEY_BYTES],
+                       const uint8_t nonce[WN_GMAC_NONCE_BYTES], wn_error *err)
+{
+    uint8_t own_key[WN_GMAC_KEY_BYTES], own_nonce[WN_GMAC_NONCE_BYTES];
+    wn_gmac *g = wn_alloc(1, sizeof *g);
+    if (!g)
+        return wn_error_set(err, WN_NO_MEMORY, "GMAC: out of memory");
+    memcpy(own_key, key, sizeof own_key);
+    memcpy(own_nonce, nonce, sizeof own_nonce);
+    int rc = gnutls_cipher_init(&g->handle, GNUTLS_CIPHER_AES_256_GCM,
+                                &(gnutls_datum_t){own_key, sizeof own_key},
+                                &(gnutls_datum_t){own_nonce, sizeof own_nonce});
+    explicit_bzero(own_key, sizeof own_key);
+    if (rc < 0) {
+        free(g);
+        return hash_error(err, rc, "GMAC");
+    }
+    *out = g;
+    return WN_OK;
+}
+
+/* All but the last call of GnuTLS have to be of whole blocks. */
+wn_status wn_gmac_add(wn_gmac *g, const void *data, size_t len, wn_error *err)
+{
+    const uint8_t *p = data;
+    int rc = 0;
+    if (g->n_part > 0) {
+        const size_t room = GMAC_BLOCK - g->n_part, n = len < room ? len : room;
+        memcpy(g->part + g->n_part, p, n);
+        g->n_part += n;
+        p += n;
+        len -= n;
+        if (g->n_part < GMAC_BLOCK)
+            return WN_OK;
+        rc = gnutls_cipher_add_auth(g->handle, g->part, GMAC_BLOCK);
+    }
+    const size_t whole = len / GMAC_BLOCK * GMAC_BLOCK;
+    if (rc >= 0 && whole > 0)
+        rc = gnutls_cipher_add_auth(g->handle, p, whole);
+    g->n_part = len - whole;
+    if (g->n_part > 0)
+        memcpy(g->part, p + whole, g->n_part);
+    return rc < 0 ? hash_error(err, rc, "GMAC") : WN_OK;
+}
+
+wn_status wn_gmac_tag(wn_gmac *g, uint8_t tag[WN_GMAC_BYTES], wn_error *err)
+{
+    int rc = g->n_part > 0 ? gnutls_cipher_add_auth(g->handle, g->part, g->n_part) : 0;
+    if (rc >= 0)
+        rc = gnutls_cipher_tag(g->handle, tag, WN_GMAC_BYTES);
+    return rc < 0 ? hash_error(err, rc, "GMAC") : WN_OK;
+}
+
+void wn_gmac_close(wn_gmac *g)
+{
+    if (!g)
+        return;
+    gnutls_cipher_deinit(g->handle);
+    free(g);
 }
 
 void wn_hex(const uint8_t *bytes, size_t len, char *out)

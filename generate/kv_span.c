@@ -9,7 +9,11 @@
 #include "base/checked.h"
 #include "generate/kv_store_internal.h"
 
-#define BATCH 128 /* pieces of memory in one system call */
+/* Pieces of memory in one system call, and bytes, so that they are in L2 yet when they are
+ * digested.
+ */
+#define BATCH 128
+#define BATCH_BYTES ((size_t)256 << 10)
 
 static size_t n_words(const wn_kv_store *s, size_t from_tail, size_t to)
 {
@@ -75,7 +79,7 @@ static wn_status prepare(wn_kv_span *out, const wn_kv_store *s, const size_t at[
                         .with_tail = true};
     out->log_at = wn_alloc(out->n_layers + 1, sizeof *out->log_at);
     out->tail_at = wn_alloc(out->n_layers + 1, sizeof *out->tail_at);
-    out->digests = wn_alloc(2 * out->n_layers, WN_SHA256_BYTES);
+    out->digests = wn_alloc(2 * out->n_layers, WN_GMAC_BYTES);
     if (!out->log_at || !out->tail_at || !out->digests) {
         wn_kv_span_close(out);
         return wn_error_set(err, WN_NO_MEMORY, "no memory for a prefix' layout");
@@ -206,8 +210,9 @@ void wn_kv_span_close(wn_kv_span *span)
 typedef struct batch {
     const wn_kv_span_io *io;
     uint64_t at;
-    wn_sha256 *sha;
+    wn_gmac *gmac;
     struct iovec v[BATCH];
+    size_t bytes;
     int n;
     int failed; /* errno; -1: the file is too short */
 } batch;
@@ -245,22 +250,23 @@ static void flush(batch *b)
         b->failed = move_all(b->io, v, b->n, b->at);
     for (int i = 0; !b->failed && i < b->n; i++) {
         b->at += b->v[i].iov_len;
-        if (wn_sha256_add(b->sha, b->v[i].iov_base, b->v[i].iov_len, NULL) != WN_OK)
+        if (wn_gmac_add(b->gmac, b->v[i].iov_base, b->v[i].iov_len, NULL) != WN_OK)
             b->failed = ENOMEM;
     }
     b->n = 0;
+    b->bytes = 0;
 }
 
 static void add(batch *b, uint8_t *bytes, size_t len)
 {
-    struct iovec *last = b->n ? &b->v[b->n - 1] : NULL;
-    if (last && (uint8_t *)last->iov_base + last->iov_len == bytes) {
-        last->iov_len += len;
-        return;
-    }
-    if (b->n == BATCH)
+    if (b->n == BATCH || b->bytes >= BATCH_BYTES)
         flush(b);
-    b->v[b->n++] = (struct iovec){bytes, len};
+    struct iovec *last = b->n ? &b->v[b->n - 1] : NULL;
+    b->bytes += len;
+    if (last && (uint8_t *)last->iov_base + last->iov_len == bytes)
+        last->iov_len += len;
+    else
+        b->v[b->n++] = (struct iovec){bytes, len};
 }
 
 /* Slots first .. end - 1 of a list of pages; a full page is one piece. */
@@ -337,15 +343,19 @@ static void move_layer(void *ctx, size_t unit, size_t worker)
     batch b = {.io = m->io,
                .at = tail ? m->io->tail_at + span->tail_at[layer]
                           : m->io->log_at + span->log_at[layer]};
+    uint8_t nonce[WN_GMAC_NONCE_BYTES] = {0};
     (void)worker;
-    if (wn_sha256_open(&b.sha, NULL) != WN_OK) {
+    memcpy(nonce, &unit, sizeof unit);
+    if (wn_gmac_open(&b.gmac, m->io->digest_key, nonce, NULL) != WN_OK) {
         m->failed[unit] = ENOMEM;
         return;
     }
     for (size_t head = 0; head < span->n_kv_heads; head++)
         add_list(&b, span, layer * span->n_kv_heads + head, tail);
     flush(&b);
-    wn_sha256_close(b.sha, span->digests + unit * WN_SHA256_BYTES);
+    if (!b.failed && wn_gmac_tag(b.gmac, span->digests + unit * WN_GMAC_BYTES, NULL) != WN_OK)
+        b.failed = ENOMEM;
+    wn_gmac_close(b.gmac);
     m->failed[unit] = b.failed;
 }
 

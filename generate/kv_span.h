@@ -1,5 +1,5 @@
 /* What a KV store holds beyond an earlier state of the same sequence, to a file and back: bytes go
- * straight between file and pages, layer by layer on several threads, and through SHA-256 there.
+ * straight between file and pages, layer by layer on several threads, and through AES-GMAC there.
  *
  *     WN_TRY(wn_kv_span_open(&span, s, from, from_tail, to, to_tail, err));    // writing
  *     WN_TRY(wn_kv_span_begin(&span, s, from, from_tail, to, to_tail, bits, with_tail, err));
@@ -26,7 +26,7 @@ typedef struct wn_kv_span {
     size_t from, from_tail, to, to_tail; /* tokens and where tails start */
     size_t n_layers, n_kv_heads;
     size_t *log_at, *tail_at; /* [n_layers + 1] bytes in each section */
-    uint8_t *digests;         /* [2][n_layers][WN_SHA256_BYTES] of layers' bytes, logs first */
+    uint8_t *digests;         /* [2][n_layers][WN_GMAC_BYTES] of layers' bytes, logs first */
     bool with_tail;
 } wn_kv_span;
 
@@ -34,7 +34,8 @@ typedef struct wn_kv_span_io {
     int fd;
     uint64_t log_at, tail_at; /* bytes from the file's start */
     bool write;
-    wn_thread_pool *pool; /* NULL: this thread alone */
+    const uint8_t *digest_key; /* [WN_GMAC_KEY_BYTES]; digests stay inside */
+    wn_thread_pool *pool;      /* NULL: this thread alone */
 } wn_kv_span_io;
 
 /* Bytes of evict bits of all lists; 0 when dense. */

@@ -17,10 +17,11 @@ static const uint64_t MAGIC = 0x31585077656e6e69; /* "innewPX1" */
 wn_status prefix_file_key_make(prefix_file_key *out, const uint8_t secret[WN_SHA256_BYTES],
                                wn_error *err)
 {
-    static const char text[] = "winnow prefix owner";
+    static const char owner[] = "winnow prefix owner", digest[] = "winnow prefix digests";
     uint8_t mac[WN_SHA256_BYTES];
-    WN_TRY(wn_hmac_sha256(secret, WN_SHA256_BYTES, text, sizeof text - 1, mac, err));
+    WN_TRY(wn_hmac_sha256(secret, WN_SHA256_BYTES, owner, sizeof owner - 1, mac, err));
     memcpy(out->owner, mac, sizeof out->owner);
+    WN_TRY(wn_hmac_sha256(secret, WN_SHA256_BYTES, digest, sizeof digest - 1, out->digest, err));
     out->secret = secret;
     return WN_OK;
 }
@@ -149,7 +150,7 @@ static wn_status section_mac(const prefix_file_key *key, const uint8_t tag[WN_SH
                              const wn_kv_span *span, bool tail, uint8_t out[WN_SHA256_BYTES],
                              wn_error *err)
 {
-    const size_t half = span->n_layers * WN_SHA256_BYTES;
+    const size_t half = span->n_layers * WN_GMAC_BYTES;
     wn_strbuf b = {0};
     wn_strbuf_addc(&b, tail ? 't' : 'l');
     wn_strbuf_add(&b, tag, WN_SHA256_BYTES);
@@ -161,17 +162,22 @@ static wn_status section_mac(const prefix_file_key *key, const uint8_t tag[WN_SH
     return status;
 }
 
-static wn_kv_span_io places(const prefix_file_header *h, int fd, bool write, wn_thread_pool *pool)
+static wn_kv_span_io places(const prefix_file_header *h, const prefix_file_key *key, int fd,
+                            bool write, wn_thread_pool *pool)
 {
     const uint64_t log_at = h->meta_bytes + WN_SHA256_BYTES;
-    return (wn_kv_span_io){
-        .fd = fd, .log_at = log_at, .tail_at = log_at + h->log_bytes, .write = write, .pool = pool};
+    return (wn_kv_span_io){.fd = fd,
+                           .log_at = log_at,
+                           .tail_at = log_at + h->log_bytes,
+                           .write = write,
+                           .digest_key = key->digest,
+                           .pool = pool};
 }
 
 static wn_status read_span(const prefix_file *f, const prefix_file_key *key, wn_kv_span *span,
                            wn_thread_pool *pool, wn_error *err)
 {
-    const wn_kv_span_io io = places(&f->h, f->fd, false, pool);
+    const wn_kv_span_io io = places(&f->h, key, f->fd, false, pool);
     uint8_t expected[2][WN_SHA256_BYTES], mac[WN_SHA256_BYTES];
     if (wn_kv_span_log_bytes(span) != f->h.log_bytes ||
         wn_kv_span_tail_bytes(span) != f->h.tail_bytes)
@@ -230,7 +236,7 @@ static wn_status write_parts(int fd, const prefix_file_key *key, const uint8_t *
     prefix_file_header h;
     uint8_t macs[2][WN_SHA256_BYTES];
     memcpy(&h, meta, sizeof h);
-    const wn_kv_span_io io = places(&h, fd, true, NULL);
+    const wn_kv_span_io io = places(&h, key, fd, true, NULL);
     WN_TRY(write_all(fd, meta, (size_t)h.meta_bytes, 0, err));
     WN_TRY(write_all(fd, tag, WN_SHA256_BYTES, (size_t)h.meta_bytes, err));
     WN_TRY(wn_kv_span_move(span, &io, err));

@@ -7,7 +7,9 @@
  *     HMAC of the tag and the digests of the tails' layers
  *
  * In the machine's byte order, which the magic tells. Nothing is used before its HMAC is right; the
- * key is a secret of the installation. The tag of the parent's file is in the meta.
+ * key is a secret of the installation. The tag of the parent's file is in the meta. A layer's
+ * digest is its AES-GMAC with another key of the same secret, several times as fast as a hash; it
+ * is in no file, only under the HMAC (hash, then PRF: a universal hash will do there).
  *
  * Threads: none of its own; reading needs the pool's thread, writing does not.
  */
@@ -16,7 +18,7 @@
 
 #include "generate/kv_span.h"
 
-#define PREFIX_FILE_VERSION 2
+#define PREFIX_FILE_VERSION 3
 #define PREFIX_FILE_SUFFIX ".prefix"
 
 typedef struct prefix_file_header {
@@ -34,6 +36,7 @@ typedef struct prefix_file_header {
 typedef struct prefix_file_key {
     const uint8_t *secret; /* [WN_SHA256_BYTES] */
     uint8_t owner[16];
+    uint8_t digest[WN_GMAC_KEY_BYTES]; /* the secret's; not in the file */
 } prefix_file_key;
 
 typedef struct prefix_file { /* open for reading; its meta verified */

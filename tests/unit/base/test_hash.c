@@ -1,4 +1,5 @@
-/* SHA-256 and HMAC against published vectors (FIPS 180-4 examples, RFC 4231). */
+/* SHA-256, HMAC and GMAC against published vectors (FIPS 180-4 examples, RFC 4231, NIST's
+ * gcmEncryptExtIV256 with an empty plaintext). */
 #include "tests/alloc_failure.h"
 
 #include "base/fs.h"
@@ -103,6 +104,64 @@ static void test_hmac(void **state)
                         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+static void from_hex(const char *hex, uint8_t *out)
+{
+    for (; hex[0] && hex[1]; hex += 2, out++) {
+        const char byte[] = {hex[0], hex[1], '\0'};
+        *out = (uint8_t)strtoul(byte, NULL, 16);
+    }
+}
+
+typedef struct gmac_case {
+    uint8_t key[WN_GMAC_KEY_BYTES], nonce[WN_GMAC_NONCE_BYTES];
+    const uint8_t *text;
+    size_t len;
+} gmac_case;
+
+/* In two pieces; whether the tag is this one. */
+static bool has_tag(const gmac_case *c, size_t cut, const char *hex)
+{
+    wn_gmac *g = NULL;
+    uint8_t tag[WN_GMAC_BYTES], expected[WN_GMAC_BYTES];
+    from_hex(hex, expected);
+    WN_ASSERT_OK(wn_gmac_open(&g, c->key, c->nonce, err));
+    WN_ASSERT_OK(wn_gmac_add(g, c->text, cut, err));
+    WN_ASSERT_OK(wn_gmac_add(g, c->text + cut, c->len - cut, err));
+    WN_ASSERT_OK(wn_gmac_tag(g, tag, err));
+    wn_gmac_close(g);
+    return memcmp(tag, expected, sizeof tag) == 0;
+}
+
+/* The first tag is NIST's, the others OpenSSL's. */
+static void test_gmac(void **state)
+{
+    (void)state;
+    uint8_t published[16], text[100];
+    gmac_case c = {.text = published, .len = sizeof published};
+    from_hex("78dc4e0aaf52d935c3c01eea57428f00ca1fd475f5da86a49c8dd73d68c8e223", c.key);
+    from_hex("d79cf22d504cc793c3fb6c8a", c.nonce);
+    from_hex("b96baa8c1c75a671bfb2d08d06be5f36", published);
+    assert_true(has_tag(&c, 16, "3e5d486aa2e30b22e040b85723a06e76"));
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)(i * 7);
+    c.text = text;
+    c.len = 0;
+    assert_true(has_tag(&c, 0, "d2cd4e348970b211c5f1276aaa76e2e1"));
+    c.len = 1;
+    assert_true(has_tag(&c, 0, "515594bf1170bcda26717e1931876961"));
+    c.len = sizeof text;
+    for (size_t cut = 0; cut <= sizeof text; cut++)
+        assert_true(has_tag(&c, cut, "116347fb5821594e70f763e3b32f4e02"));
+    for (size_t i = 0; i < sizeof text * 8; i++) { /* each single bit counts */
+        text[i / 8] ^= (uint8_t)(1u << i % 8);
+        assert_false(has_tag(&c, i % sizeof text, "116347fb5821594e70f763e3b32f4e02"));
+        text[i / 8] ^= (uint8_t)(1u << i % 8);
+    }
+    c.nonce[11]++;
+    assert_false(has_tag(&c, 50, "116347fb5821594e70f763e3b32f4e02"));
+    wn_gmac_close(NULL);
+}
+
 static void test_compare_and_hex(void **state)
 {
     (void)state;
@@ -136,7 +195,10 @@ static void test_random(void **state)
 static wn_status hash_once(void *ctx, wn_error *err)
 {
     (void)ctx;
-    uint8_t digest[WN_SHA256_BYTES];
+    uint8_t digest[WN_SHA256_BYTES] = {0};
+    wn_gmac *g = NULL;
+    WN_TRY(wn_gmac_open(&g, digest, digest, err));
+    wn_gmac_close(g);
     return wn_sha256_of_file("/etc/passwd", digest, err);
 }
 
@@ -149,13 +211,10 @@ static void test_each_alloc_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_million),
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_hmac),
-        cmocka_unit_test(test_compare_and_hex),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_each_alloc_fails),
+        cmocka_unit_test(test_vectors), cmocka_unit_test(test_million),
+        cmocka_unit_test(test_file),    cmocka_unit_test(test_hmac),
+        cmocka_unit_test(test_gmac),    cmocka_unit_test(test_compare_and_hex),
+        cmocka_unit_test(test_random),  cmocka_unit_test(test_each_alloc_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
