@@ -250,27 +250,42 @@ static void finish_few(const amx_few *f, amx_run *r, size_t s)
     for (size_t row = 0; row < f->u->n_rows; row += WN_TILE_STRIP) {
         const size_t n = f->u->n_rows - row < WN_TILE_STRIP ? f->u->n_rows - row : WN_TILE_STRIP;
         r->ready = (amx_place){row, amx_sliver_columns(f->u) * s,
-                               f->sums + s * f->n_strips + row / WN_TILE_STRIP};
+                               few_sums(f, s, row / WN_TILE_STRIP, r->scratch->finished)};
         for (r->ready_row = 0; r->ready_row < n;)
             finish_rows(r);
     }
 }
 
-static void amx_multiply_few(const wn_tile_unit *u, void *scratch)
+static amx_few few_of(const wn_tile_unit *u, amx_scratch *x)
 {
-    amx_scratch *x = scratch;
+    const wn_packed_format format = wn_packed_format_of(u->w->type);
     const size_t width = amx_sliver_columns(u);
-    amx_run r = {.u = u, .scratch = x};
     amx_few f = {.u = u,
                  .sums = x->sums,
                  .ring = x->weights[0],
+                 .numbers = (row_numbers *)(void *)(x->weights[0] + AMX_FEW_RING),
+                 .x = x->weights[1],
                  .temp = x->temp,
+                 .turned = can_pack_rows(u->w),
                  .n_strips = (u->n_rows + WN_TILE_STRIP - 1) / WN_TILE_STRIP,
                  .n_tiles = (u->w->n_in + 31) / 32,
                  .n_slivers = (u->n_cols + width - 1) / width};
+    if (u->w->panels)
+        f.block_bytes = wn_block_bytes(format, WN_BLOCK);
+    f.step = f.block_bytes / AMX_FEW_TILES;
+    f.block = few_block(&f);
+    f.ahead = f.block < AMX_FEW_AHEAD ? f.block : AMX_FEW_AHEAD;
+    return f;
+}
+
+static void amx_multiply_few(const wn_tile_unit *u, void *scratch)
+{
+    amx_run r = {.u = u, .scratch = scratch};
+    amx_few f = few_of(u, scratch);
     amx_begin();
     for (; f.k < f.n_tiles; f.k += f.n_k) {
-        f.n_k = f.n_tiles - f.k < AMX_FEW_TILES ? f.n_tiles - f.k : AMX_FEW_TILES;
+        f.n_k = f.n_tiles - f.k < f.block ? f.n_tiles - f.k : f.block;
+        few_turn_x(&f);
         for (size_t s = 0; s < f.n_slivers; s++) {
             few_sliver(&f, s);
             if (f.k + f.n_k == f.n_tiles)

@@ -62,14 +62,9 @@ static void pack_plain_tile(const wn_matrix *w, size_t row0, size_t n_rows, size
 
 /* ---- packed weights ---- */
 
-/* w = scale * u + base, of the rows that the two halves of a vector of words hold. */
-typedef struct amx_scales {
-    vf scale[2], base[2];
-} amx_scales;
-
-/* Columns 16 half .. of group g of LANES rows. */
-WN_INLINE amx_scales group_scales(const wn_dtype type, const uint8_t *record, size_t lane, size_t g,
-                                  size_t half)
+/* w = scale * u + base, columns 16 half .. of group g of LANES rows. */
+WN_INLINE void row_scales(const wn_dtype type, const uint8_t *record, size_t lane, size_t g,
+                          size_t half, vf *out_scale, vf *out_base)
 {
     const wn_packed_format f = wn_packed_format_of(type);
     vf scale = record_d(record, lane), base = vf_zero();
@@ -84,6 +79,20 @@ WN_INLINE amx_scales group_scales(const wn_dtype type, const uint8_t *record, si
     }
     if (f.offset)
         base = vf_mul(vf_set1((float)-f.offset), scale);
+    *out_scale = scale;
+    *out_base = base;
+}
+
+/* The same of the rows that the two halves of a vector of words hold. */
+typedef struct amx_scales {
+    vf scale[2], base[2];
+} amx_scales;
+
+WN_INLINE amx_scales group_scales(const wn_dtype type, const uint8_t *record, size_t lane, size_t g,
+                                  size_t half)
+{
+    vf scale, base;
+    row_scales(type, record, lane, g, half, &scale, &base);
     return (amx_scales){{vf_twice_low(scale), vf_twice_high(scale)},
                         {vf_twice_low(base), vf_twice_high(base)}};
 }
