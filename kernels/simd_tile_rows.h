@@ -56,14 +56,15 @@ WN_INLINE void fill_row_numbers(const wn_dtype type, const wn_matrix *w, size_t 
                                 size_t n, row_numbers *out)
 {
     const wn_packed_format f = wn_packed_format_of(type);
-    const uint8_t *data = w->panels + panel * w->panel_bytes;
-    for (size_t g = 0; g < n; g++) {
-        vf scale, base;
-        const size_t column = k + g * WN_GROUP;
-        row_scales(type, data + wn_panel_record(f, w->n_in, column), 0,
-                   column % f.scale_step / WN_GROUP, 0, &scale, &base);
-        vf_store(out[g].scale, scale);
-        vf_store(out[g].base, base);
+    const uint8_t *record = w->panels + panel * w->panel_bytes + wn_panel_record(f, w->n_in, k);
+    for (size_t i = 0; i < n; record += f.record_bytes) {
+        const row_record r = row_record_of(type, record, 0);
+        for (size_t g = 0; i < n && g < f.scale_step / WN_GROUP; g++, i++) {
+            vf scale, base;
+            row_scales(type, r, record, 0, g, 0, &scale, &base);
+            vf_store(out[i].scale, scale);
+            vf_store(out[i].base, base);
+        }
     }
 }
 
@@ -88,7 +89,7 @@ WN_INLINE vi look_up_row(vi v, const int lane, const uint16_t table[16])
 }
 #endif
 
-/* Of n groups, up to a block of 256 columns, from column 32 k on. */
+/* Of n groups, up to a block of 256 columns, from column 32 k on, where such a block begins. */
 static void pack_row_numbers(const wn_matrix *w, size_t row0, size_t k, size_t n, row_numbers *out)
 {
 #if WN_LANES == 16

@@ -62,25 +62,32 @@ static void pack_plain_tile(const wn_matrix *w, size_t row0, size_t n_rows, size
 
 /* ---- packed weights ---- */
 
+/* d and min of LANES rows of a record. */
+typedef struct row_record {
+    vf d, min;
+} row_record;
+
+WN_INLINE row_record row_record_of(const wn_dtype type, const uint8_t *record, size_t lane)
+{
+    const bool has_min = wn_packed_format_of(type).has_min;
+    return (row_record){record_d(record, lane), has_min ? record_min(record, lane) : vf_zero()};
+}
+
 /* w = scale * u + base, columns 16 half .. of group g of LANES rows. */
-WN_INLINE void row_scales(const wn_dtype type, const uint8_t *record, size_t lane, size_t g,
-                          size_t half, vf *out_scale, vf *out_base)
+WN_INLINE void row_scales(const wn_dtype type, row_record r, const uint8_t *record, size_t lane,
+                          size_t g, size_t half, vf *scale, vf *base)
 {
     const wn_packed_format f = wn_packed_format_of(type);
-    vf scale = record_d(record, lane), base = vf_zero();
+    *scale = r.d;
+    *base = r.min;
     if (type == WN_DTYPE_Q4_K || type == WN_DTYPE_Q5_K) {
-        scale = vf_mul(scale, vi_to_f32(record_group_scale(record, lane, g)));
-        base = vf_fnma(record_min(record, lane), vi_to_f32(record_group_min(record, lane, g)),
-                       vf_zero());
+        *scale = vf_mul(r.d, vi_to_f32(record_group_scale(record, lane, g)));
+        *base = vf_fnma(r.min, vi_to_f32(record_group_min(record, lane, g)), vf_zero());
     } else if (type == WN_DTYPE_Q6_K) {
-        scale = vf_mul(scale, vi_to_f32(record_sixteenth_scale(record, lane, 2 * g + half)));
-    } else if (f.has_min) {
-        base = record_min(record, lane);
+        *scale = vf_mul(r.d, vi_to_f32(record_sixteenth_scale(record, lane, 2 * g + half)));
     }
     if (f.offset)
-        base = vf_mul(vf_set1((float)-f.offset), scale);
-    *out_scale = scale;
-    *out_base = base;
+        *base = vf_mul(vf_set1((float)-f.offset), *scale);
 }
 
 /* The same of the rows that the two halves of a vector of words hold. */
@@ -92,7 +99,7 @@ WN_INLINE amx_scales group_scales(const wn_dtype type, const uint8_t *record, si
                                   size_t half)
 {
     vf scale, base;
-    row_scales(type, record, lane, g, half, &scale, &base);
+    row_scales(type, row_record_of(type, record, lane), record, lane, g, half, &scale, &base);
     return (amx_scales){{vf_twice_low(scale), vf_twice_high(scale)},
                         {vf_twice_low(base), vf_twice_high(base)}};
 }
