@@ -16,6 +16,9 @@ static const wn_option options[] = {
      "tokens of each; the model reads them twice"},
     {"window", WN_OPT_INT, "128", 16, 65536, "N",
      "tokens that are never evicted: the smallest window that the heads serve"},
+    {"head-means", WN_OPT_NUM, "0.6", 0.05, 1, "SHARE",
+     "how much of what heads' mean losses differ in stands; less leaves more keys to heads that "
+     "spread their attention"},
     {"measure-texts", WN_OPT_INT, "2", 1, 1000, "N",
      "texts that operating points are chosen and measured on; they are not learnt from"},
     {"measure-tokens", WN_OPT_INT, "4096", 128, 1000000, "N", "tokens of each"},
@@ -121,6 +124,7 @@ static int run(wn_cli *cli, wn_error *err)
                              .n_texts = (size_t)wn_options_int(co, "texts"),
                              .n_tokens = (size_t)wn_options_int(co, "text-tokens"),
                              .window = (size_t)wn_options_int(co, "window"),
+                             .head_means = wn_options_num(co, "head-means"),
                              .n_measure = (size_t)wn_options_int(co, "measure-texts"),
                              .measure_tokens = (size_t)wn_options_int(co, "measure-tokens"),
                              .state_path = wn_strbuf_cstr(&state),

@@ -237,7 +237,8 @@ static wn_status run_fit(wn_retrofit *r, wn_error *err)
 {
     wn_head_fit *f = NULL;
     const wn_head_fit_options o = {.n_max = 2 * r->o.n_tokens + WN_REPEAT_TEXT_EXTRA,
-                                   .window = r->o.window};
+                                   .window = r->o.window,
+                                   .means = r->o.head_means};
     WN_TRY(wn_head_fit_open(&f, r->model, r->compute, &o, err));
     wn_status status = fit(r, f, err);
     wn_head_fit_close(f);

@@ -31,8 +31,9 @@ typedef struct wn_retrofit_options {
     size_t mark_tokens[WN_RETROFIT_MAX_POINTS];  /* of that context; 0 = measure_tokens, the most */
     size_t mark_windows[WN_RETROFIT_MAX_POINTS]; /* with that window; 0 = the best of some */
     wn_kv_format kv_format;                      /* measured with */
-    const char *state_path;                      /* NULL: not resumable */
-    wn_progress_fn progress;                     /* may be NULL; steps of both stages */
+    double head_means;       /* how much of the difference of heads' means stands; 0 = 0.6 */
+    const char *state_path;  /* NULL: not resumable */
+    wn_progress_fn progress; /* may be NULL; steps of both stages */
     void *progress_ctx;
 } wn_retrofit_options;
 

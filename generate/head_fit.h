@@ -26,6 +26,7 @@ typedef struct wn_head_fit_options {
     size_t n_max;  /* tokens of a text with its repetition */
     size_t window; /* the smallest window that the heads shall serve */
     double ridge;  /* of the mean variance of the inputs; 0 = 3 d_model / keys learnt from */
+    double means;  /* how much of what heads' mean ln(loss) differ in stands; 0 = 0.6 */
 } wn_head_fit_options;
 
 wn_status wn_head_fit_open(wn_head_fit **out, const wn_model *m, wn_compute *c,
