@@ -79,7 +79,7 @@ static wn_status matrix(loader *l, tensor_names names, size_t layer, size_t rows
     const wn_tensor *t = NULL;
     WN_TRY(take(l, names, layer, rows, cols, &t));
     WN_TRY(wn_matrix_create(out, l->c, t, l->err));
-    if (t->dtype == WN_DTYPE_F16 || t->dtype == WN_DTYPE_F32) /* finer than bf16 operands */
+    if (wn_dtype_block_elements(t->dtype) == 1) /* as fine as bf16 inputs, or finer */
         wn_matrix_set_wide_inputs(*out);
     if (wn_matrix_is_packed(*out)) /* no second copy of the model in memory */
         wn_file_map_drop(t->data, t->bytes);

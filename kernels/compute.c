@@ -89,7 +89,7 @@ static void measure_scratch(const wn_kernel_table *k, size_t *scratch, size_t *s
     if (k->tiles) {
         *scratch = size_max(*scratch, k->tiles->scratch_bytes);
         *strips = size_max(*strips, WN_TILE_MAX_ROWS / WN_TILE_STRIP *
-                                        wn_tile_strip_bytes(WN_PACKED_MAX_COLS));
+                                        wn_tile_strip_bytes(WN_PACKED_MAX_COLS, WN_TILE_PARTS));
     }
     *scratch = wn_size_div_up(*scratch, 64) * 64;
 }

@@ -30,8 +30,9 @@ bool wn_dtype_is_weight(wn_dtype type);
 /* Runs units 0 .. n - 1 over the pool; a single unit runs here, without waking anyone. */
 void wn_compute_run(wn_compute *c, size_t n_units, wn_unit_fn body, void *ctx);
 
-/* Whether wn_tile_matmul takes products with w, and wn_tile_ffn these (tile_matmul.c). */
-bool wn_tiles_serve(const wn_compute *c, const wn_matrix *w);
+/* How many bf16 numbers an element of x is in wn_tile_matmul of w (kernel_table.h); 0: it does not
+ * take w. Whether wn_tile_ffn takes these (tile_matmul.c). */
+size_t wn_tile_parts(const wn_compute *c, const wn_matrix *w);
 bool wn_tiles_serve_ffn(const wn_compute *c, const wn_ffn *f);
 /* norm: may be NULL. */
 void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const float *x,

@@ -27,7 +27,7 @@ struct wn_matrix {
     size_t panel_bytes;
     wn_panel_region *region; /* that panels or tiles lie in */
     uint8_t *tiles;          /* [n_out / 32][n_in / 32][2] tiles of 1 KB; NULL: none */
-    bool wide_x;             /* no 8-bit or bf16 activations in products of many rows */
+    bool wide_x;             /* no 8-bit or single bf16 activations in products of many rows */
 };
 
 #define WN_GEMV_ROWS 8 /* rows of x in one pass over the weights */
@@ -71,15 +71,17 @@ typedef struct wn_gemm_kernels {
 } wn_gemm_kernels;
 
 /* Products of many rows on tiles: bf16 operands, f32 sums, in order of k.
- * Rows of x are packed in strips of 32 for all of n_in: [n_in / 32][2][16 rows][32 columns], bf16,
- * in each quad of columns 0, 2, 1, 3; missing rows and columns are zeros. */
+ * Rows of x are packed in strips of 32 for all of n_in: [n_in / 32][parts][2][16 rows][32 columns],
+ * bf16, in each quad of columns 0, 2, 1, 3; missing rows and columns are zeros. With two parts an
+ * element is the sum of two bf16 numbers, 16 bits of it, and so is the sum of their products. */
 #define WN_TILE_STRIP 32
+#define WN_TILE_PARTS 2       /* at most */
 #define WN_TILE_COLUMNS 512   /* of y in a unit at most, where threads share them */
 #define WN_TILE_MAX_ROWS 1024 /* packed at a time */
 
-static inline size_t wn_tile_strip_bytes(size_t n_in)
+static inline size_t wn_tile_strip_bytes(size_t n_in, size_t parts)
 {
-    return (n_in + 31) / 32 * WN_TILE_STRIP * 64;
+    return (n_in + 31) / 32 * parts * WN_TILE_STRIP * 64;
 }
 
 /* What becomes of a sum before it is stored. */
@@ -101,6 +103,7 @@ typedef struct wn_tile_unit {
     const wn_matrix *w, *w2; /* w2: as w, SWIGLU only */
     wn_tile_result result;
     const uint8_t *x;      /* strips */
+    size_t parts;          /* of x, and of packed results; 1 unless F32 or SWIGLU */
     size_t n_rows;         /* of x */
     size_t column, n_cols; /* of y; column is a multiple of 32 */
     const float *bias;     /* of these columns, or NULL */
@@ -129,7 +132,7 @@ typedef struct wn_tile_heads {
 
 typedef struct wn_tile_kernels {
     /* One strip: x [n_rows <= 32][n_in]. */
-    void (*pack_strip)(const float *x, size_t n_rows, size_t n_in, uint8_t *strip);
+    void (*pack_strip)(const float *x, size_t n_rows, size_t n_in, size_t parts, uint8_t *strip);
     void (*multiply)(const wn_tile_unit *unit, void *scratch);
     void (*attend)(const wn_tile_heads *heads, void *scratch);
     /* 16 rows of plain weights from row0 on, zeros behind the last, columns 32 k ..; 1 KB. temp:

@@ -156,9 +156,9 @@ static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
 /* Whether rows of x, once packed or rounded, serve both. */
 static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *b, bool decode)
 {
-    if (!decode && wn_tiles_serve(c, a) != wn_tiles_serve(c, b))
+    if (!decode && wn_tile_parts(c, a) != wn_tile_parts(c, b))
         return false;
-    if (!decode && wn_tiles_serve(c, a))
+    if (!decode && wn_tile_parts(c, a) > 0)
         return true;
     if (!a->panels != !b->panels)
         return false;
@@ -169,7 +169,7 @@ static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *
 
 static void run_batch(batch b, bool decode)
 {
-    if (!decode && wn_tiles_serve(b.c, b.products->w)) {
+    if (!decode && wn_tile_parts(b.c, b.products->w) > 0) {
         wn_tile_matmul(b.c, b.products, b.n, b.x, NULL, b.m);
         return;
     }
@@ -212,10 +212,11 @@ void wn_matmul_many(wn_compute *c, const wn_product *products, size_t n, const f
 
 static bool tiles_serve_all(const wn_compute *c, const wn_product *products, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!wn_tiles_serve(c, products[i].w))
+    const size_t parts = wn_tile_parts(c, products->w);
+    for (size_t i = 1; i < n; i++)
+        if (wn_tile_parts(c, products[i].w) != parts)
             return false;
-    return true;
+    return parts > 0;
 }
 
 void wn_matmul_normed(wn_compute *c, const wn_product *products, size_t n, const float *x,

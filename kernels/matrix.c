@@ -104,7 +104,7 @@ static void tiles_unit(void *ctx, size_t unit, size_t worker)
 
 wn_status wn_matrix_pack_tiles(wn_matrix *w, wn_compute *c, wn_error *err)
 {
-    if (w->panels || w->tiles || !wn_tiles_serve(c, w))
+    if (w->panels || w->tiles || wn_tile_parts(c, w) != 1)
         return WN_OK;
     const size_t n = wn_size_div_up(w->n_out, 32);
     w->tiles = wn_panel_region_carve(&c->region, n * wn_size_div_up(w->n_in, 32) * 2048);

@@ -142,6 +142,12 @@ WN_INLINE vi vi_weave_quads(vi a)
 
 #endif
 
+/* What rounding to bf16 leaves of x: in bf16, too, it makes 16 bits of it. */
+WN_INLINE vf vf_bf16_rest(vf x)
+{
+    return vf_sub(x, vi_as_f32(vi_shift_left(vi_widen_low(vf_to_bf16(x, x)), 16)));
+}
+
 /* Elements at .. at + LANES of n; those beyond are 0. */
 WN_INLINE vf load_some(const float *x, size_t at, size_t n)
 {

@@ -7,7 +7,8 @@
  * it from L2 without staying; what is more than L2 holds of x is fetched a strip ahead. Tiles and
  * vectors work at the same time: after every step of the tiles follows a piece of what has to be
  * done on vectors, which is to store the sums of the last block that is complete, and to dequantise
- * the weights of the next stage.
+ * the weights of the next stage. x in two parts takes stages of half the columns, and each tile of
+ * w is multiplied by both parts, the coarse one first.
  */
 #ifndef WN_KERNELS_SIMD_GEMM_AMX_H
 #define WN_KERNELS_SIMD_GEMM_AMX_H
@@ -20,6 +21,8 @@
 #include "kernels/simd_gemm_in_place.h"
 #include "kernels/simd_self_attention_amx.h"
 
+enum { AMX_PART = 2 * AMX_ROWS * 32 }; /* bf16 numbers from a part of a strip's tile to the next */
+
 typedef struct amx_scratch {
     amx_pairs weights[2][AMX_STAGE_TILES]; /* of this stage and the next */
     /* Of a stage: [sliver][strip]. */
@@ -28,14 +31,31 @@ typedef struct amx_scratch {
     float temp[WN_LANES * 32];
 } amx_scratch;
 
-static void amx_pack_strip(const float *x, size_t n_rows, size_t n_in, uint8_t *strip)
+/* 2 LANES columns of a row, part after part. */
+WN_INLINE void pack_parts(const float *x, size_t at, size_t n, size_t parts, uint16_t *to)
+{
+    vf a = load_some(x, at, n), b = load_some(x, at + WN_LANES, n);
+    vi_store(to, vi_turn_quads(vf_to_bf16(a, b)));
+    for (size_t part = 1; part < parts; part++) {
+        a = vf_bf16_rest(a);
+        b = vf_bf16_rest(b);
+        vi_store(to + part * AMX_PART, vi_turn_quads(vf_to_bf16(a, b)));
+    }
+}
+
+static void amx_pack_strip(const float *x, size_t n_rows, size_t n_in, size_t parts, uint8_t *strip)
 {
     amx_pairs *tile = (amx_pairs *)(void *)strip;
-    for (size_t k = 0; k < n_in; k += 32, tile += 2)
+    for (size_t k = 0; k < n_in; k += 32, tile += 2 * parts)
         for (size_t r = 0; r < WN_TILE_STRIP; r++)
-            for (size_t i = 0; i < 32; i += 2 * WN_LANES)
-                vi_store(&tile[r / AMX_ROWS][r % AMX_ROWS][i],
-                         r < n_rows ? load_turned_bf16(x + r * n_in, k + i, n_in) : vi_set1(0));
+            for (size_t i = 0; i < 32; i += 2 * WN_LANES) {
+                uint16_t *to = &tile[r / AMX_ROWS][r % AMX_ROWS][i];
+                if (r < n_rows)
+                    pack_parts(x + r * n_in, k + i, n_in, parts, to);
+                else
+                    for (size_t part = 0; part < parts; part++)
+                        vi_store(to + part * AMX_PART, vi_set1(0));
+            }
 }
 
 /* ---- what becomes of sums: rows i .. i + n of a block of 32 x 32 ---- */
@@ -60,11 +80,11 @@ WN_INLINE void store_f32(const wn_tile_unit *u, const amx_place *b, size_t i, si
         }
 }
 
-/* Where 16 columns of row i of a strip lie; column: of the unit, a multiple of 16. */
+/* Where 16 columns of row i of a strip lie, first part; column: of the unit, a multiple of 16. */
 WN_INLINE uint16_t *packed_at(const wn_tile_unit *u, size_t row, size_t i, size_t column)
 {
     amx_pairs *tile = (amx_pairs *)(void *)(u->packed + row / WN_TILE_STRIP * u->packed_stride);
-    return &tile[column / 32 * 2 + i / AMX_ROWS][i % AMX_ROWS][column % 32];
+    return &tile[column / 32 * 2 * u->parts + i / AMX_ROWS][i % AMX_ROWS][column % 32];
 }
 
 /* 16 columns: one tile of sums is the gate, the other one what it lets through. */
@@ -76,7 +96,13 @@ WN_INLINE void store_swiglu(const wn_tile_unit *u, const amx_place *b, size_t i,
         vf h[16 / WN_LANES];
         for (size_t v = 0; v < 16 / WN_LANES; v++)
             h[v] = vf_mul(vf_silu_14(vf_load(gate + v * WN_LANES)), vf_load(up + v * WN_LANES));
-        store_turned_16(packed_at(u, b->row, i, b->column), h);
+        uint16_t *to = packed_at(u, b->row, i, b->column);
+        store_turned_16(to, h);
+        for (size_t part = 1; part < u->parts; part++) {
+            for (size_t v = 0; v < 16 / WN_LANES; v++)
+                h[v] = vf_bf16_rest(h[v]);
+            store_turned_16(to + part * AMX_PART, h);
+        }
     }
 }
 
@@ -149,54 +175,55 @@ WN_INLINE void side_work(amx_run *r)
     }
 }
 
+/* Tiles 4, 5 of x times 6, 7 of w. */
+WN_INLINE void dot_block(const bool two)
+{
+    amx_dot_bf16(0, 4, 6);
+    amx_dot_bf16(1, 4, 7);
+    if (two) {
+        amx_dot_bf16(2, 5, 6);
+        amx_dot_bf16(3, 5, 7);
+    }
+}
+
 /* Sums of a strip and a sliver over the stage's columns; rows 16-31 only when there are `two`. */
 WN_INLINE void run_tiles(amx_run *r, const amx_pairs *x, const amx_pairs *w, amx_stream *ahead,
-                         const bool two, const amx_sums *in, amx_sums *out)
+                         const bool two, const size_t parts, const amx_sums *in, amx_sums *out)
 {
-    const amx_pairs *end = x + 2 * r->now.n_k;
-    if (r->now.k == 0) {
-        amx_zero(0);
-        amx_zero(1);
-        amx_zero(2);
-        amx_zero(3);
-    } else {
-        amx_load(0, (*in)[0], AMX_ROW_BYTES);
-        amx_load(1, (*in)[1], AMX_ROW_BYTES);
-        amx_load(2, (*in)[2], AMX_ROW_BYTES);
-        amx_load(3, (*in)[3], AMX_ROW_BYTES);
-    }
-    for (; x < end; x += 2, w += 2) {
+    const amx_pairs *end = x + 2 * parts * r->now.n_k;
+    load_sums(r->now.k > 0 ? (*in)[0][0] : NULL, AMX_TILE_SUMS, 2 * AMX_TILE_SUMS);
+    for (; x < end; x += 2 * parts, w += 2) {
         amx_load(4, x[0], AMX_ROW_BYTES);
         amx_load_once(6, w[0], AMX_ROW_BYTES);
         if (two)
             amx_load(5, x[1], AMX_ROW_BYTES);
         amx_load_once(7, w[1], AMX_ROW_BYTES);
-        amx_dot_bf16(0, 4, 6);
-        amx_dot_bf16(1, 4, 7);
-        if (two) {
-            amx_dot_bf16(2, 5, 6);
-            amx_dot_bf16(3, 5, 7);
+        dot_block(two);
+        if (parts == 2) {
+            amx_load(4, x[2], AMX_ROW_BYTES);
+            if (two)
+                amx_load(5, x[3], AMX_ROW_BYTES);
+            dot_block(two);
         }
         fetch_some(ahead);
         side_work(r);
     }
-    amx_store(0, (*out)[0], AMX_ROW_BYTES);
-    amx_store(1, (*out)[1], AMX_ROW_BYTES);
-    amx_store(2, (*out)[2], AMX_ROW_BYTES);
-    amx_store(3, (*out)[3], AMX_ROW_BYTES);
+    store_sums((*out)[0][0], AMX_TILE_SUMS, 2 * AMX_TILE_SUMS);
 }
 
-WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two)
+WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two, const size_t parts)
 {
     const amx_pairs *strips = (const amx_pairs *)(const void *)r->u->x;
-    const amx_pairs *x = strips + 2 * (strip * r->n_tiles + r->now.k);
-    const amx_pairs *next = strip + 1 < r->n_strips ? x + 2 * r->n_tiles : strips + 2 * r->next.k;
+    const size_t tiles = 2 * parts; /* of 32 columns */
+    const amx_pairs *x = strips + tiles * (strip * r->n_tiles + r->now.k);
+    const amx_pairs *next =
+        strip + 1 < r->n_strips ? x + tiles * r->n_tiles : strips + tiles * r->next.k;
     const amx_pairs *w = r->scratch->weights[r->turn] + 2 * s * r->now.n_k;
     amx_stream ahead = {(const uint8_t *)next + s * r->now.n_k * r->x_step, r->x_step};
     amx_sums *sums = &r->scratch->sums[s * r->n_strips + strip];
     amx_sums *finished = &r->scratch->finished[r->ready_turn];
     const bool last = r->now.k + r->now.n_k == r->n_tiles;
-    run_tiles(r, x, w, &ahead, two, sums, last ? finished : sums);
+    run_tiles(r, x, w, &ahead, two, parts, sums, last ? finished : sums);
     while (r->ready_row < WN_TILE_STRIP)
         finish_rows(r);
     if (!last)
@@ -207,17 +234,25 @@ WN_INLINE void run_block(amx_run *r, size_t strip, size_t s, const bool two)
     r->ready_turn ^= 1;
 }
 
+WN_INLINE void run_blocks(amx_run *r, const size_t parts)
+{
+    for (size_t strip = 0; strip < r->n_strips; strip++)
+        for (size_t s = 0; s < r->now.n_slivers; s++)
+            if (r->u->n_rows - strip * WN_TILE_STRIP > AMX_ROWS)
+                run_block(r, strip, s, true, parts);
+            else
+                run_block(r, strip, s, false, parts);
+}
+
 static void run_stage(amx_run *r)
 {
     const size_t steps = r->n_strips * r->now.n_slivers * r->now.n_k;
     r->n_packed = r->paced = 0;
     r->pace = r->next.n_weights ? steps / r->next.n_weights : 0;
-    for (size_t strip = 0; strip < r->n_strips; strip++)
-        for (size_t s = 0; s < r->now.n_slivers; s++)
-            if (r->u->n_rows - strip * WN_TILE_STRIP > AMX_ROWS)
-                run_block(r, strip, s, true);
-            else
-                run_block(r, strip, s, false);
+    if (r->u->parts == 2)
+        run_blocks(r, 2);
+    else
+        run_blocks(r, 1);
     while (r->n_packed < r->next.n_weights) /* few rows of x have fewer steps than that */
         amx_pack_weights(r->u, &r->next, r->n_packed++, r->scratch->weights[r->turn ^ 1],
                          r->scratch->temp);
@@ -231,8 +266,8 @@ static void amx_multiply_many(const wn_tile_unit *u, void *scratch)
                  .n_tiles = (u->w->n_in + 31) / 32,
                  .now = amx_first_stage(u),
                  .ready_row = WN_TILE_STRIP};
-    if (u->n_rows * u->w->n_in * sizeof(uint16_t) > AMX_X_STAYS)
-        r.x_step = 2 * sizeof(amx_pairs) / AMX_STAGE_SLIVERS;
+    if (u->n_rows * u->w->n_in * u->parts * sizeof(uint16_t) > AMX_X_STAYS)
+        r.x_step = 2 * u->parts * sizeof(amx_pairs) / AMX_STAGE_SLIVERS;
     amx_begin();
     for (size_t i = 0; i < r.now.n_weights; i++)
         amx_pack_weights(u, &r.now, i, r.scratch->weights[0], r.scratch->temp);
@@ -295,11 +330,12 @@ static void amx_multiply_few(const wn_tile_unit *u, void *scratch)
     amx_end();
 }
 
+/* x in two parts has no way of its own for few rows: plain weights cost little to make tiles of. */
 static void amx_multiply(const wn_tile_unit *u, void *scratch)
 {
     if (u->w->tiles && u->result != WN_TILE_SWIGLU)
         amx_multiply_in_place(u, scratch);
-    else if (u->n_rows <= AMX_FEW_SETS * AMX_ROWS)
+    else if (u->parts == 1 && u->n_rows <= AMX_FEW_SETS * AMX_ROWS)
         amx_multiply_few(u, scratch);
     else
         amx_multiply_many(u, scratch);

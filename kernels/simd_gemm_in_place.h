@@ -142,25 +142,12 @@ WN_INLINE void place_tiles(place_run *r, const amx_pairs *x, const amx_pairs *w,
                            place_sums *in, place_sums *out, const wn_tile_result result,
                            const bool add)
 {
-    if (!in) {
-        amx_zero(0);
-        amx_zero(1);
-        amx_zero(2);
-        amx_zero(3);
-    } else {
-        amx_load(0, (*in)[0], AMX_ROW_BYTES);
-        amx_load(1, (*in)[1], AMX_ROW_BYTES);
-        amx_load(2, (*in)[0] + AMX_ROWS, AMX_ROW_BYTES);
-        amx_load(3, (*in)[1] + AMX_ROWS, AMX_ROW_BYTES);
-    }
+    load_sums(in ? (*in)[0][0] : NULL, PLACE_HALF, AMX_TILE_SUMS);
     if (n < PLACE_STRETCH)
         place_steps(r, x, w, n, 3, result, add);
     else
         place_steps(r, x, w, n, 2, result, add);
-    amx_store(0, (*out)[0], AMX_ROW_BYTES);
-    amx_store(1, (*out)[1], AMX_ROW_BYTES);
-    amx_store(2, (*out)[0] + AMX_ROWS, AMX_ROW_BYTES);
-    amx_store(3, (*out)[1] + AMX_ROWS, AMX_ROW_BYTES);
+    store_sums((*out)[0][0], PLACE_HALF, AMX_TILE_SUMS);
 }
 
 static place_block place_at(const place_run *r, size_t strip, size_t sliver, place_sums *sums)

@@ -197,7 +197,7 @@ static void self_store_output(const self_run *r, size_t set)
     for (size_t i = 0; i < SELF_SET && set * SELF_SET + i < h->n_rows; i++) {
         const size_t row = h->row0 + set * SELF_SET + i;
         const vf inverse = vf_reciprocal_14(vf_load(r->x->sum[i]));
-        uint8_t *out = h->out + row / 32 * wn_tile_strip_bytes(h->d) + row % 32 * 64;
+        uint8_t *out = h->out + row / 32 * wn_tile_strip_bytes(h->d, 1) + row % 32 * 64;
         for (size_t d = 0; d < r->n_dims; d++)
             for (size_t v = 0; v < 16; v += WN_LANES)
                 vi_store(

@@ -59,7 +59,7 @@ WN_INLINE const uint16_t *self_row(const self_run *r, size_t i, size_t tile)
 {
     const size_t row = r->h->row0 + i;
     return (const uint16_t *)(const void *)(r->h->qkv +
-                                            row / 32 * wn_tile_strip_bytes(3 * r->h->d) +
+                                            row / 32 * wn_tile_strip_bytes(3 * r->h->d, 1) +
                                             tile * 2048 + row % 32 * 64);
 }
 

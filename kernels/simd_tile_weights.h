@@ -15,13 +15,38 @@
 #include "kernels/kernel_table.h"
 
 enum {
-    AMX_K_TILES = 18,
+    AMX_K_TILES = 18, /* of x in one part */
     AMX_STAGE_SLIVERS = 4,
     AMX_STAGE_TILES = 2 * AMX_STAGE_SLIVERS * AMX_K_TILES
 };
 
 typedef uint16_t amx_pairs[AMX_ROWS][32]; /* a tile of bf16 */
 typedef float amx_sums[4][AMX_ROWS][16];  /* tile 2 i + j: rows 16 i .. of x, rows 16 j .. of w */
+enum { AMX_TILE_SUMS = AMX_ROWS * 16 };
+
+/* Tiles 0 .. 3 of sums; 2 i + j lies i * below + j * right floats from the first. NULL: zeros. */
+WN_INLINE void load_sums(const float *from, size_t right, size_t below)
+{
+    if (!from) {
+        amx_zero(0);
+        amx_zero(1);
+        amx_zero(2);
+        amx_zero(3);
+        return;
+    }
+    amx_load(0, from, AMX_ROW_BYTES);
+    amx_load(1, from + right, AMX_ROW_BYTES);
+    amx_load(2, from + below, AMX_ROW_BYTES);
+    amx_load(3, from + below + right, AMX_ROW_BYTES);
+}
+
+WN_INLINE void store_sums(float *to, size_t right, size_t below)
+{
+    amx_store(0, to, AMX_ROW_BYTES);
+    amx_store(1, to + right, AMX_ROW_BYTES);
+    amx_store(2, to + below, AMX_ROW_BYTES);
+    amx_store(3, to + below + right, AMX_ROW_BYTES);
+}
 
 WN_INLINE vi load_turned_bf16(const float *x, size_t at, size_t n)
 {
@@ -30,34 +55,53 @@ WN_INLINE vi load_turned_bf16(const float *x, size_t at, size_t n)
 
 /* ---- plain weights ---- */
 
-/* n_k <= 32 columns of a row as f32: where they lie, or in temp [32]. */
-WN_INLINE const float *plain_row(const wn_matrix *w, size_t row, size_t k0, size_t n_k, float *temp)
+/* n_k <= 32 columns of a row: as they lie if they are `direct`, or as f32 in temp [32]. */
+WN_INLINE const void *plain_row(const wn_matrix *w, size_t row, size_t k0, size_t n_k,
+                                const bool direct, float *temp)
 {
     const size_t start = k0 / wn_dtype_block_elements(w->type) * wn_dtype_block_bytes(w->type);
     const uint8_t *data = w->data + row * w->row_bytes + start;
-    if (w->type == WN_DTYPE_F32 && n_k == 32)
-        return (const float *)(const void *)data; /* vectors are loaded from any address */
+    if (direct)
+        return data; /* vectors are loaded from any address */
     weight_row_store(w->type, data, n_k, temp);
     return temp;
 }
 
 /* 16 rows from row0 on, n_rows of them there. */
-static void pack_plain_tile(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
-                            amx_pairs *tile, float *temp)
+WN_INLINE void pack_plain_rows(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                               size_t n_k, const wn_dtype direct, amx_pairs *tile, float *temp)
 {
     for (size_t r = 0; r < AMX_ROWS; r += WN_LANES) {
-        const float *rows[WN_LANES];
+        const void *rows[WN_LANES];
         for (size_t i = 0; i < WN_LANES; i++)
-            rows[i] = r + i < n_rows ? plain_row(w, row0 + r + i, k0, n_k, temp + i * 32) : NULL;
+            rows[i] = r + i < n_rows ? plain_row(w, row0 + r + i, k0, n_k, direct != WN_DTYPE_COUNT,
+                                                 temp + i * 32)
+                                     : NULL;
         for (size_t k = 0; k < 32; k += 2 * WN_LANES) {
             vf pairs[WN_LANES];
             for (size_t i = 0; i < WN_LANES; i++)
-                pairs[i] = rows[i] ? vi_as_f32(load_turned_bf16(rows[i], k, n_k)) : vf_zero();
+                if (!rows[i])
+                    pairs[i] = vf_zero();
+                else if (direct == WN_DTYPE_BF16)
+                    pairs[i] = vi_as_f32(vi_turn_quads(vi_load((const uint16_t *)rows[i] + k)));
+                else
+                    pairs[i] = vi_as_f32(load_turned_bf16(rows[i], k, n_k));
             vf_transpose(pairs);
             for (size_t p = 0; p < WN_LANES; p++)
                 vi_store(&(*tile)[k / 2 + p][2 * r], vf_as_int(pairs[p]));
         }
     }
+}
+
+static void pack_plain_tile(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
+                            amx_pairs *tile, float *temp)
+{
+    if (w->type == WN_DTYPE_BF16 && n_k == 32)
+        pack_plain_rows(w, row0, n_rows, k0, n_k, WN_DTYPE_BF16, tile, temp);
+    else if (w->type == WN_DTYPE_F32 && n_k == 32)
+        pack_plain_rows(w, row0, n_rows, k0, n_k, WN_DTYPE_F32, tile, temp);
+    else
+        pack_plain_rows(w, row0, n_rows, k0, n_k, WN_DTYPE_COUNT, tile, temp);
 }
 
 /* ---- packed weights ---- */
@@ -205,18 +249,18 @@ WN_INLINE size_t amx_sliver_columns(const wn_tile_unit *u)
 }
 
 /* Tiles of columns in a stage: equal stages, and whole super-blocks of 256 columns. */
-WN_INLINE size_t stage_tiles(const wn_matrix *w)
+WN_INLINE size_t stage_tiles(const wn_tile_unit *u)
 {
-    const size_t n_tiles = (w->n_in + 31) / 32;
-    if (wn_dtype_block_elements(w->type) == 256)
+    const size_t n_tiles = (u->w->n_in + 31) / 32, most = AMX_K_TILES / u->parts;
+    if (wn_dtype_block_elements(u->w->type) == 256)
         return 16;
-    return (n_tiles + (n_tiles + AMX_K_TILES - 1) / AMX_K_TILES - 1) /
-           ((n_tiles + AMX_K_TILES - 1) / AMX_K_TILES);
+    const size_t n_stages = (n_tiles + most - 1) / most;
+    return (n_tiles + n_stages - 1) / n_stages;
 }
 
 static amx_stage stage_at(const wn_tile_unit *u, size_t column, size_t k)
 {
-    const size_t n_tiles = (u->w->n_in + 31) / 32, step = stage_tiles(u->w);
+    const size_t n_tiles = (u->w->n_in + 31) / 32, step = stage_tiles(u);
     const size_t width = amx_sliver_columns(u);
     amx_stage s = {.column = column, .k = k, .n_k = n_tiles - k < step ? n_tiles - k : step};
     s.n_slivers = (u->n_cols - column + width - 1) / width;
@@ -242,11 +286,25 @@ static amx_stage amx_next_stage(const wn_tile_unit *u, const amx_stage *s)
 /* Bytes ahead in the panel's stream: about a stage's columns of 8 bits, two of 4 bits. */
 #define AMX_FETCH_AHEAD 4096
 
+/* 16 rows, 32 columns from column k0 on. */
+WN_INLINE void fetch_plain(const wn_matrix *w, size_t row0, size_t k0)
+{
+    const size_t bytes = wn_dtype_block_bytes(w->type);
+    const uint8_t *at = w->data + row0 * w->row_bytes + k0 * bytes;
+    for (size_t row = row0; row < w->n_out && row < row0 + AMX_ROWS; row++, at += w->row_bytes)
+        for (size_t i = 0; i < 32 * bytes; i += 64)
+            __builtin_prefetch(at + i, 0, 2);
+}
+
 /* What comes later in the stream than tile k of the rows from row0 on. */
 WN_INLINE void fetch_ahead(const wn_matrix *w, size_t row0, size_t k)
 {
-    if (!w->panels || row0 >= w->n_out)
+    if (row0 >= w->n_out)
         return;
+    if (!w->panels) {
+        fetch_plain(w, row0 + AMX_ROWS, 32 * k);
+        return;
+    }
     const wn_packed_format f = wn_packed_format_of(w->type);
     const uint8_t *at = w->panels + row0 / WN_PANEL_ROWS * w->panel_bytes +
                         wn_panel_group(f, 32 * k) + AMX_FETCH_AHEAD;

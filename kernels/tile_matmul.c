@@ -21,6 +21,7 @@ typedef struct tile_run {
     const wn_tile_kernels *t;
     size_t n_rows, n_parts, part_strips; /* of x; strips of a part, the last may have fewer */
     size_t part_items;
+    size_t x_parts; /* bf16 numbers of an element of x */
     /* packing */
     const float *x;
     const wn_norm *norm; /* of x; NULL: none */
@@ -39,6 +40,11 @@ typedef struct tile_run {
     const uint8_t *input;
     uint8_t *output;
 } tile_run;
+
+static size_t strip_bytes(const tile_run *r, size_t n_columns)
+{
+    return wn_tile_strip_bytes(n_columns, r->x_parts);
+}
 
 /* For products with w and what is as large. */
 static void split_rows(tile_run *r, const wn_matrix *w)
@@ -78,8 +84,8 @@ static void pack_item(void *ctx, size_t unit, size_t worker)
         r->c->kernels->rmsnorm(x, r->norm->w, n_rows, r->n_in, r->norm->eps, r->norm->out + at);
         x = r->norm->out + at;
     }
-    r->t->pack_strip(x, n_rows, r->n_in,
-                     r->strips + (row / WN_TILE_STRIP + strip) * wn_tile_strip_bytes(r->n_in));
+    r->t->pack_strip(x, n_rows, r->n_in, r->x_parts,
+                     r->strips + (row / WN_TILE_STRIP + strip) * strip_bytes(r, r->n_in));
 }
 
 static void pack(tile_run *r, const float *x, const wn_norm *norm, size_t n_in)
@@ -123,12 +129,13 @@ static void multiply_item(void *ctx, size_t unit, size_t worker)
     const size_t first = item * r->unit_columns, column = r->column0 + first;
     const size_t n_cols = wn_size_min(columns_of(r, p) - first, r->unit_columns);
     const size_t n_k = r->n_k ? r->n_k : wn_size_div_up(p->w->n_in, 32);
-    const size_t strip = row / WN_TILE_STRIP, stride = wn_tile_strip_bytes(columns_of(r, p));
+    const size_t strip = row / WN_TILE_STRIP, stride = strip_bytes(r, columns_of(r, p));
     const wn_tile_unit u = {
         .w = p->w,
         .w2 = r->w2,
         .result = r->result,
-        .x = r->input + strip * wn_tile_strip_bytes(32 * n_k),
+        .x = r->input + strip * strip_bytes(r, 32 * n_k),
+        .parts = r->x_parts,
         .n_rows = n_rows,
         .column = column,
         .n_cols = n_cols,
@@ -136,7 +143,7 @@ static void multiply_item(void *ctx, size_t unit, size_t worker)
         .add = p->add,
         .y = p->y ? p->y + (r->row0 + row) * p->w->n_out + column : NULL,
         .y_stride = p->w->n_out,
-        .packed = r->output ? r->output + strip * stride + wn_tile_strip_bytes(first) : NULL,
+        .packed = r->output ? r->output + strip * stride + strip_bytes(r, first) : NULL,
         .packed_stride = stride,
         .part = {.w = p->w, .column = column, .n_cols = n_cols, .k = r->k, .n_k = n_k},
         .next = r->next,
@@ -169,14 +176,20 @@ static bool next_rows(tile_run *r, const wn_matrix *w, size_t m)
     r->result = WN_TILE_F32;
     r->w2 = NULL;
     r->output = NULL;
+    r->x_parts = wn_tile_parts(r->c, w);
     split_rows(r, w);
     return true;
 }
 
-bool wn_tiles_serve(const wn_compute *c, const wn_matrix *w)
+size_t wn_tile_parts(const wn_compute *c, const wn_matrix *w)
 {
-    return c->kernels->tiles && w->n_in > 0 && w->n_in <= WN_PACKED_MAX_COLS &&
-           (w->panels || (!c->exact && !w->wide_x));
+    if (!c->kernels->tiles || w->n_in == 0 || w->n_in > WN_PACKED_MAX_COLS)
+        return 0;
+    if (w->panels)
+        return 1;
+    if (c->exact || (w->wide_x && w->type != WN_DTYPE_BF16)) /* w itself would be rounded */
+        return 0;
+    return w->wide_x ? 2 : 1;
 }
 
 void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const float *x,
@@ -191,10 +204,13 @@ void wn_tile_matmul(wn_compute *c, const wn_product *products, size_t n, const f
 
 bool wn_tiles_serve_ffn(const wn_compute *c, const wn_ffn *f)
 {
-    if (!wn_tiles_serve(c, f->up) || !wn_tiles_serve(c, f->down) || f->up->n_out % 32 != 0)
+    const size_t parts = wn_tile_parts(c, f->up);
+    if (parts == 0 || wn_tile_parts(c, f->down) != parts || f->up->n_out % 32 != 0)
         return false;
-    return !f->gate || (wn_tiles_serve(c, f->gate) && f->gate->type == f->up->type &&
-                        !f->gate->panels == !f->up->panels);
+    if (!f->gate)
+        return parts == 1;
+    return wn_tile_parts(c, f->gate) == parts && f->gate->type == f->up->type &&
+           !f->gate->panels == !f->up->panels;
 }
 
 /* The inner part's columns from `column` on, n of them, and what they add to y. */
@@ -262,8 +278,8 @@ static bool tiles_serve_heads(const wn_compute *c, const wn_self_attention *a, c
                               size_t n)
 {
     const size_t d = a->out->n_in, dim = d / a->n_heads;
-    if (!wn_tiles_serve(c, a->qkv) || !wn_tiles_serve(c, a->out) || 3 * d > WN_PACKED_MAX_COLS ||
-        dim % 32 != 0 || dim > WN_TILE_HEAD_DIM)
+    if (wn_tile_parts(c, a->qkv) != 1 || wn_tile_parts(c, a->out) != 1 ||
+        3 * d > WN_PACKED_MAX_COLS || dim % 32 != 0 || dim > WN_TILE_HEAD_DIM)
         return false;
     for (size_t i = 0; i < n; i++)
         if (lens[i] > WN_TILE_HEAD_ROWS)

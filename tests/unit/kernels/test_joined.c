@@ -14,11 +14,13 @@ static wn_matrix *make_matrix(wn_compute *c, wn_dtype type, size_t n_out, uint8_
     return w;
 }
 
-static void check_normed(wn_compute *c, wn_dtype type, size_t m)
+static void check_normed(wn_compute *c, wn_dtype type, bool wide, size_t m)
 {
     enum { N_OUT = 70 };
     uint8_t *storage = NULL;
     wn_matrix *w = make_matrix(c, type, N_OUT, &storage);
+    if (wide)
+        wn_matrix_set_wide_inputs(w);
     float *x = case_floats(m * N_IN), *weights = case_floats(N_IN), *normed = case_floats(m * N_IN);
     float *y = case_floats(2 * m * N_OUT), *alone = case_floats(m * N_IN);
     const wn_norm norm = {weights, 1e-5f, normed};
@@ -44,8 +46,9 @@ static void test_normed_products(void **state)
     for (size_t i = 0; i < N_ISAS; i++) {
         wn_compute *c = case_compute(all_isas[i], 2);
         for (size_t j = 0; c && j < 4; j++) {
-            check_normed(c, WN_DTYPE_Q8_0, rows[j]);
-            check_normed(c, WN_DTYPE_F32, rows[j]);
+            check_normed(c, WN_DTYPE_Q8_0, false, rows[j]);
+            check_normed(c, WN_DTYPE_F32, false, rows[j]);
+            check_normed(c, WN_DTYPE_BF16, true, rows[j]);
         }
         wn_compute_close(c);
     }

@@ -18,17 +18,32 @@ static wn_matrix *make_matrix(wn_compute *c, wn_dtype type, size_t n_out, size_t
     return w;
 }
 
+static wn_matrix *make_wide(wn_compute *c, wn_dtype type, bool wide, size_t n_out, size_t n_in,
+                            uint8_t **storage)
+{
+    wn_matrix *w = make_matrix(c, type, n_out, n_in, storage);
+    if (wide)
+        wn_matrix_set_wide_inputs(w);
+    return w;
+}
+
 /* What rounding may do to one product, beside the order of an f32 sum (1e-6 of the sum of
  * magnitudes, far below any wrong index): packed weights meet activations in steps of 1/32767 or
  * 1/2047 of the largest of 256 columns or, many rows (AVX2: of 4 or 5 bits), 1/127 of the largest
  * of 32, half a step each;
- * bf16 operands lose 2^-8 each (many rows of the AMX sets, and of plain types with AVX-512 BF16).
- */
+ * bf16 operands lose 2^-8 each (many rows of the AMX sets, and of plain types with AVX-512 BF16),
+ * wide ones, of two bf16 numbers, 2^-16. */
 typedef struct rounding {
     double steps;    /* of a block of columns; 0: none */
     size_t block;    /* columns */
     double relative; /* of each product */
 } rounding;
+
+static rounding wide_rounding_of(const wn_compute *c, wn_dtype type, bool decode, bool exact)
+{
+    const bool amx = !strncmp(wn_compute_isa(c), "amx", 3);
+    return (rounding){0, 256, amx && type == WN_DTYPE_BF16 && !decode && !exact ? 0x1p-16 : 0};
+}
 
 static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype type, bool decode,
                             bool exact)
@@ -81,11 +96,11 @@ static void check_product(const wn_matrix *w, const float *x, size_t m, const fl
     free(row);
 }
 
-static void check_shape(wn_compute *c, bool exact, wn_dtype type, size_t n_out, size_t n_in,
-                        size_t m, bool with_bias)
+static void check_wide(wn_compute *c, bool exact, wn_dtype type, bool wide, size_t n_out,
+                       size_t n_in, size_t m, bool with_bias)
 {
     uint8_t *storage = NULL;
-    wn_matrix *w = make_matrix(c, type, n_out, n_in, &storage);
+    wn_matrix *w = make_wide(c, type, wide, n_out, n_in, &storage);
     float *x = case_floats(m * n_in), *bias = case_floats(n_out), *y = case_floats(m * n_out + 1);
     const float guard = y[m * n_out];
     char what[160];
@@ -94,7 +109,9 @@ static void check_shape(wn_compute *c, bool exact, wn_dtype type, size_t n_out, 
     for (int decode = 0; decode < 2; decode++) {
         const wn_product p = {.w = w, .bias = with_bias ? bias : NULL, .y = y};
         (decode ? wn_matmul_decode : wn_matmul_many)(c, &p, 1, x, m);
-        check_product(w, x, m, p.bias, rounding_of(c, w, type, decode, exact), y, what);
+        const rounding r = wide ? wide_rounding_of(c, type, decode, exact)
+                                : rounding_of(c, w, type, decode, exact);
+        check_product(w, x, m, p.bias, r, y, what);
         assert_true(y[m * n_out] == guard);
     }
     free(y);
@@ -102,6 +119,12 @@ static void check_shape(wn_compute *c, bool exact, wn_dtype type, size_t n_out, 
     free(x);
     wn_matrix_free(w);
     free(storage);
+}
+
+static void check_shape(wn_compute *c, bool exact, wn_dtype type, size_t n_out, size_t n_in,
+                        size_t m, bool with_bias)
+{
+    check_wide(c, exact, type, false, n_out, n_in, m, with_bias);
 }
 
 static void test_types_and_row_counts(void **state)
@@ -151,14 +174,29 @@ static void test_shapes(void **state)
     }
 }
 
+/* Plain types with inputs that are rounded less, of more columns than a stage of tiles has. */
+static void test_wide_inputs(void **state)
+{
+    (void)state;
+    static const size_t rows[] = {1, 16, 17, 33, 64, 65, 130};
+    for (size_t i = 0; i < 2 * N_ISAS; i++) {
+        const bool exact = i % 2;
+        wn_compute *c = case_compute_of(all_isas[i / 2], 2, exact);
+        for (size_t t = 0; c && t < N_TYPES; t++)
+            for (size_t j = 0; j < 7 && wn_dtype_block_elements(all_types[t]) == 1; j++)
+                check_wide(c, exact, all_types[t], true, 37, 1250, rows[j], j % 2);
+        wn_compute_close(c);
+    }
+}
+
 /* x [max_m] through w, and m = 1 .. max_m rows of it: row j has the same bits for every m and
  * place, on either side of the 64 rows that tiles count as few. */
-static void check_rows_alone(wn_compute *one, wn_compute *two, wn_dtype type, size_t n_in,
-                             bool decode)
+static void check_rows_alone(wn_compute *one, wn_compute *two, wn_dtype type, bool wide,
+                             size_t n_in, bool decode)
 {
     enum { N_OUT = 75, MAX_M = 70 };
     uint8_t *storage = NULL;
-    wn_matrix *w = make_matrix(one, type, N_OUT, n_in, &storage);
+    wn_matrix *w = make_wide(one, type, wide, N_OUT, n_in, &storage);
     float *x = case_floats(MAX_M * n_in), *bias = case_floats(N_OUT);
     float all[MAX_M * N_OUT], y[MAX_M * N_OUT];
     const wn_product whole = {.w = w, .bias = bias, .y = all};
@@ -184,8 +222,10 @@ static void test_same_bits(void **state)
     for (size_t i = 0; i < N_ISAS; i++) {
         wn_compute *one = case_compute(all_isas[i], 1), *two = case_compute(all_isas[i], 2);
         for (size_t t = 0; one && two && t < 2 * N_TYPES; t++)
-            check_rows_alone(one, two, all_types[t / 2],
+            check_rows_alone(one, two, all_types[t / 2], false,
                              wn_dtype_block_elements(all_types[t / 2]) == 1 ? 277 : 512, t % 2);
+        if (one && two)
+            check_rows_alone(one, two, WN_DTYPE_BF16, true, 1250, false);
         wn_compute_close(one);
         wn_compute_close(two);
     }
@@ -217,20 +257,21 @@ static void test_matrix_row(void **state)
     }
 }
 
-/* Three products of one x, of types that share packed activations and of one that does not; added
- * to what is there: the same bits as one by one. */
+/* Products of one x, of types that share packed activations and of some that do not; one added to
+ * what is there: the same bits as one by one. */
 static void check_many(wn_compute *c, size_t m, bool decode)
 {
-    enum { N = 4 };
+    enum { N = 7 };
     const size_t n_in = 512;
-    static const wn_dtype types[N] = {WN_DTYPE_Q4_K, WN_DTYPE_Q6_K, WN_DTYPE_F32, WN_DTYPE_Q8_0};
-    static const size_t n_out[N] = {130, 5, 70, 33};
+    static const wn_dtype types[N] = {WN_DTYPE_Q4_K, WN_DTYPE_Q6_K, WN_DTYPE_F32, WN_DTYPE_Q8_0,
+                                      WN_DTYPE_BF16, WN_DTYPE_BF16, WN_DTYPE_F16};
+    static const size_t n_out[N] = {130, 5, 70, 33, 40, 35, 20};
     uint8_t *storage[N];
     wn_matrix *w[N];
     wn_product many[N];
     float *one[N], *bias = case_floats(130), *x = case_floats(m * n_in);
     for (size_t i = 0; i < N; i++) {
-        w[i] = make_matrix(c, types[i], n_out[i], n_in, &storage[i]);
+        w[i] = make_wide(c, types[i], i == 5, n_out[i], n_in, &storage[i]);
         many[i] = (wn_product){w[i], i == 1 ? bias : NULL, case_floats(m * n_out[i]), i == 2};
         one[i] = wn_alloc(m * n_out[i], sizeof(float));
         memcpy(one[i], many[i].y, m * n_out[i] * sizeof(float));
@@ -350,10 +391,11 @@ static void test_emulation(void **state)
     (void)state;
     enum { N_OUT = 70, M = 45 };
     wn_compute *hardware = case_compute("amx", 2), *emulated = case_compute("amx-emulated", 2);
-    for (size_t t = 0; hardware && emulated && t < N_TYPES; t++) {
-        const size_t n_in = wn_dtype_block_elements(all_types[t]) == 1 ? 277 : 512;
+    for (size_t t = 0; hardware && emulated && t <= N_TYPES; t++) {
+        const wn_dtype type = t < N_TYPES ? all_types[t] : WN_DTYPE_BF16;
+        const size_t n_in = wn_dtype_block_elements(type) == 1 ? 277 : 512;
         uint8_t *storage = NULL;
-        wn_matrix *w = make_matrix(hardware, all_types[t], N_OUT, n_in, &storage);
+        wn_matrix *w = make_wide(hardware, type, t == N_TYPES, N_OUT, n_in, &storage);
         float *x = case_floats(M * n_in), *y = case_floats(2 * M * N_OUT);
         wn_matmul(hardware, w, x, M, NULL, y);
         wn_matmul(emulated, w, x, M, NULL, y + M * N_OUT);
@@ -372,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types_and_row_counts),
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_wide_inputs),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_matrix_row),
         cmocka_unit_test(test_many_products),
