@@ -6,7 +6,7 @@
     compare.py ... --rows '135m.* (prefill|decode) (512|0)$' --contend    with one core taken
     compare.py --table results/NAME.csv                  the table of what is in the file
 
---models: the folder with the files of random_gguf.py, named 135m-q8_0.gguf, 1b-q8_0.gguf, 1b-q4_0.gguf, and
+--models: the folder with the files of random_gguf.py, named 135m-q8_0.gguf, 135m-bf16.gguf, 1b-q8_0.gguf, 1b-q4_0.gguf, and
 a real model real-q4_k_m.gguf (a link will do); rows of files that are not there are left out. See README.md.
 """
 import argparse
@@ -29,6 +29,9 @@ ROWS = [
     ("135m-q8_0", "prefill", 8192, ["dense", "thin 4"]),
     ("135m-q8_0", "decode", 0, ["dense"]),
     ("135m-q8_0", "decode", 8192, ["dense", "int8", "thin 4", "thin 4 int8"]),
+    ("135m-bf16", "prefill", 512, ["dense"]),
+    ("135m-bf16", "prefill", 4096, ["dense"]),
+    ("135m-bf16", "decode", 0, ["dense"]),
     ("1b-q8_0", "prefill", 512, ["dense"]),
     ("1b-q8_0", "prefill", 2048, ["dense"]),
     ("1b-q8_0", "decode", 0, ["dense"]),
