@@ -6,8 +6,8 @@
     compare.py ... --rows '135m.* (prefill|decode) (512|0)$' --contend    with one core taken
     compare.py --table results/NAME.csv                  the table of what is in the file
 
---models: the folder with the files of random_gguf.py, named 135m-q8_0.gguf, 135m-bf16.gguf, 1b-q8_0.gguf, 1b-q4_0.gguf, and
-a real model real-q4_k_m.gguf (a link will do); rows of files that are not there are left out. See README.md.
+--models: the folder with the files of random_gguf.py, named 135m-q8_0.gguf, 1b-q8_0.gguf, 1b-q4_0.gguf, and real
+models 135m-bf16.gguf, real-q4_k_m.gguf (links will do); rows of files that are not there are left out. See README.md.
 """
 import argparse
 import csv
