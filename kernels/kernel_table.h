@@ -78,6 +78,7 @@ typedef struct wn_gemm_kernels {
 #define WN_TILE_PARTS 2       /* at most */
 #define WN_TILE_COLUMNS 512   /* of y in a unit at most, where threads share them */
 #define WN_TILE_MAX_ROWS 1024 /* packed at a time */
+#define WN_TILE_FEW_ROWS 64   /* up to here units have these columns for one thread, too */
 
 static inline size_t wn_tile_strip_bytes(size_t n_in, size_t parts)
 {

@@ -13,7 +13,7 @@
 #ifdef WN_LANES
 
 enum {
-    AMX_FEW_SETS = 4,
+    AMX_FEW_SETS = WN_TILE_FEW_ROWS / AMX_ROWS,
     AMX_FEW_TILES = WN_BLOCK / WN_GROUP, /* of columns whose scales are at hand */
     AMX_FEW_X = 128,                     /* tiles of x in a block */
     AMX_FEW_X_IN_L1 = 32,
@@ -169,18 +169,23 @@ WN_INLINE void few_begin_pair(const amx_few *r, amx_sums *sums, const bool two)
     }
 }
 
-WN_INLINE void few_multiply_pair(const amx_few *r, size_t k, const amx_pairs *w, const bool two,
-                                 const bool turned)
+/* Tile j's part. */
+WN_INLINE void few_multiply_pair(const amx_few *r, size_t k, size_t j, const amx_pairs *w,
+                                 const bool two, const bool turned)
 {
-    amx_load(4, few_x(r, 0, k, turned), AMX_ROW_BYTES);
-    amx_load(6, w[0], AMX_ROW_BYTES);
-    amx_load(7, w[1], AMX_ROW_BYTES);
-    FEW_DOT(turned, 0, 4, 6);
-    FEW_DOT(turned, 1, 4, 7);
-    if (two) {
-        amx_load(5, few_x(r, 1, k, turned), AMX_ROW_BYTES);
-        FEW_DOT(turned, 2, 5, 6);
-        FEW_DOT(turned, 3, 5, 7);
+    if (j == 0) {
+        amx_load(4, few_x(r, 0, k, turned), AMX_ROW_BYTES);
+        amx_load(6, w[0], AMX_ROW_BYTES);
+        FEW_DOT(turned, 0, 4, 6);
+        if (two) {
+            amx_load(5, few_x(r, 1, k, turned), AMX_ROW_BYTES);
+            FEW_DOT(turned, 2, 5, 6);
+        }
+    } else {
+        amx_load(7, w[1], AMX_ROW_BYTES);
+        FEW_DOT(turned, 1, 4, 7);
+        if (two)
+            FEW_DOT(turned, 3, 5, 7);
     }
 }
 
@@ -193,11 +198,15 @@ WN_INLINE void few_pair(const amx_few *r, size_t s, const bool two, const bool t
             few_fetch_x(r, k, two, turned);
         for (size_t j = 0; turned && k < r->n_k && k % AMX_FEW_TILES == 0 && j < 2; j++)
             few_numbers(r, s, j, k);
-        for (size_t j = 0; k < r->n_k && j < 2; j++)
-            few_pack(r, s, j, k, r->ring + (2 * k + j) % AMX_FEW_RING, turned);
-        if (k >= AMX_FEW_LAG)
-            few_multiply_pair(r, k - AMX_FEW_LAG, r->ring + 2 * (k - AMX_FEW_LAG) % AMX_FEW_RING,
-                              two, turned);
+        /* A product after each tile: while both wait, vectors have half as much to go on with. */
+        WN_UNROLL
+        for (size_t j = 0; j < 2; j++) {
+            if (k < r->n_k)
+                few_pack(r, s, j, k, r->ring + (2 * k + j) % AMX_FEW_RING, turned);
+            if (k >= AMX_FEW_LAG)
+                few_multiply_pair(r, k - AMX_FEW_LAG, j,
+                                  r->ring + 2 * (k - AMX_FEW_LAG) % AMX_FEW_RING, two, turned);
+        }
     }
     amx_store(0, (*sums)[0], AMX_ROW_BYTES);
     amx_store(1, (*sums)[1], AMX_ROW_BYTES);

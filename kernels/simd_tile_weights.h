@@ -169,6 +169,55 @@ WN_INLINE void pack_nibbles(const wn_dtype type, const uint8_t *group, const uin
         }
     }
 }
+
+/* (bits & mask) | other */
+WN_INLINE vi pick_bits(vi bits, int mask, vi other)
+{
+    return _mm512_ternarylogic_epi32(bits, vi_set1(mask), other, 0xea);
+}
+
+/* Words whose bit `from` goes to bit `to`; constants. */
+#define MOVE_BIT(v, from, to)                                                                      \
+    ((from) > (to) ? vi_shift_right16(v, (from) > (to) ? (from) - (to) : 0)                        \
+                   : vi_shift_left16(v, (from) < (to) ? (to) - (from) : 0))
+
+/* Of 16 columns: scale and base for 64 + u. */
+WN_INLINE amx_scales six_bit_scales(const uint8_t *record, size_t g, size_t half)
+{
+    amx_scales s = group_scales(WN_DTYPE_Q6_K, record, 0, g, half);
+    for (size_t i = 0; i < 2; i++)
+        s.base[i] = vf_mul(vf_set1(-96.0f), s.scale[i]);
+    return s;
+}
+
+/* The same with 6 bits (Q6_K), without conversions: 64 + u is the bf16 number 0x4280 | u << 1, and
+ * scale (u - 32) = scale (64 + u) - 96 scale, where 96 scale is exact (2 bits, 11 of d, 7 of the 16
+ * columns' scale), so that it is rounded once as it is otherwise. Words are unpacked within lanes
+ * of 128 bits: rows are put where that takes them from. */
+WN_INLINE void pack_six_bits(const uint8_t *group, const uint8_t *record, size_t g, amx_pairs *tile)
+{
+    const vi order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), zero = vi_set1(0);
+    const vi high[2] = {_mm512_permutexvar_epi64(order, vi_load(group + 256)),
+                        _mm512_permutexvar_epi64(order, vi_load(group + 320))};
+    amx_scales s = six_bit_scales(record, g, 0);
+    WN_UNROLL
+    for (int i = 0; i < 4; i++) {
+        const vi v = _mm512_permutexvar_epi64(order, vi_load(group + 64 * i));
+        if (i == 2)
+            s = six_bit_scales(record, g, 1);
+        WN_UNROLL
+        for (int p = 0; p < 4; p++) {
+            const int at = 8 * (p % 2) + 4 * (p / 2), high_at = 4 * i + 2 * (p / 2);
+            const vi top =
+                pick_bits(MOVE_BIT(high[p % 2], high_at, 5), 0x600060, vi_set1(0x42804280));
+            const vi w = pick_bits(MOVE_BIT(v, at, 1), 0x1e001e, top);
+            const vf low = vi_as_f32(_mm512_unpacklo_epi16(zero, w));
+            const vf up = vi_as_f32(_mm512_unpackhi_epi16(zero, w));
+            vi_store((*tile)[4 * i + p], vf_to_bf16(vf_fma(s.scale[0], low, s.base[0]),
+                                                    vf_fma(s.scale[1], up, s.base[1])));
+        }
+    }
+}
 #endif
 
 /* Group g of a record, LANES rows, into lanes `at` (0 .. 15) of a tile. */
@@ -178,6 +227,10 @@ WN_INLINE void pack_group(const wn_dtype type, const uint8_t *group, const uint8
 #if WN_LANES == 16
     if (wn_packed_bits(wn_packed_format_of(type)) == 4) {
         pack_nibbles(type, group, record, g, tile);
+        return;
+    }
+    if (type == WN_DTYPE_Q6_K) {
+        pack_six_bits(group, record, g, tile);
         return;
     }
 #endif

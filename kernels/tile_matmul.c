@@ -152,7 +152,8 @@ static void multiply_item(void *ctx, size_t unit, size_t worker)
 }
 
 /* Columns of units: all of them for one thread, which then prepares a stage's weights while it
- * multiplies those before; fewer where several threads would have too few units. */
+ * multiplies those before (few rows have no stages, and sums for so many columns only); fewer where
+ * several threads would have too few units. */
 static void multiply(tile_run *r, const wn_product *products, size_t n, const uint8_t *input)
 {
     r->products = products;
@@ -160,7 +161,7 @@ static void multiply(tile_run *r, const wn_product *products, size_t n, const ui
     r->input = input;
     const size_t wide = r->result == WN_TILE_SWIGLU ? 2 : 1; /* columns of w for one of y */
     const size_t wanted = wn_size_div_up(PART_UNITS * r->c->n_threads, r->n_parts);
-    const bool alone = r->c->n_threads == 1;
+    const bool alone = r->c->n_threads == 1 && r->n_rows > WN_TILE_FEW_ROWS;
     r->unit_columns = alone ? WN_PACKED_MAX_COLS : WN_TILE_COLUMNS / wide;
     while (!alone && r->unit_columns > 64 && count_units(r, r->unit_columns) < wanted)
         r->unit_columns = r->unit_columns / 2 / 32 * 32;

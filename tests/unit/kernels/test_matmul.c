@@ -231,6 +231,30 @@ static void test_same_bits(void **state)
     }
 }
 
+/* Few rows times more columns than a unit has, by one thread. */
+static void test_one_thread(void **state)
+{
+    (void)state;
+    enum { N_OUT = 12300, N_IN = 64, M = 33 };
+    for (size_t i = 1; i < N_ISAS; i++) {
+        wn_compute *one = case_compute(all_isas[i], 1), *two = case_compute(all_isas[i], 2);
+        if (one && two) {
+            uint8_t *storage = NULL;
+            wn_matrix *w = make_matrix(one, WN_DTYPE_Q4_0, N_OUT, N_IN, &storage);
+            float *x = case_floats(M * N_IN), *y = case_floats(2 * M * N_OUT);
+            wn_matmul(one, w, x, M, NULL, y);
+            wn_matmul(two, w, x, M, NULL, y + M * N_OUT);
+            assert_memory_equal(y, y + M * N_OUT, M * N_OUT * sizeof *y);
+            free(x);
+            free(y);
+            wn_matrix_free(w);
+            free(storage);
+        }
+        wn_compute_close(one);
+        wn_compute_close(two);
+    }
+}
+
 static void test_matrix_row(void **state)
 {
     (void)state;
@@ -416,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_wide_inputs),
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_one_thread),
         cmocka_unit_test(test_matrix_row),
         cmocka_unit_test(test_many_products),
         cmocka_unit_test(test_odd_activations),
