@@ -151,6 +151,17 @@ static void multiply_item(void *ctx, size_t unit, size_t worker)
     r->t->multiply(&u, wn_compute_scratch(r->c, worker));
 }
 
+/* Few rows of a single product: narrower units, as many for each thread, where there are such. */
+static void even_units(tile_run *r)
+{
+    const size_t n = columns_of(r, r->products), n_threads = r->c->n_threads;
+    for (size_t width = r->unit_columns; r->n == 1 && width >= 128; width -= 32)
+        if (n % width == 0 && n / width % n_threads == 0) {
+            r->unit_columns = width;
+            return;
+        }
+}
+
 /* Columns of units: all of them for one thread, which then prepares a stage's weights while it
  * multiplies those before (few rows have no stages, and sums for so many columns only); fewer where
  * several threads would have too few units. */
@@ -165,6 +176,8 @@ static void multiply(tile_run *r, const wn_product *products, size_t n, const ui
     r->unit_columns = alone ? WN_PACKED_MAX_COLS : WN_TILE_COLUMNS / wide;
     while (!alone && r->unit_columns > 64 && count_units(r, r->unit_columns) < wanted)
         r->unit_columns = r->unit_columns / 2 / 32 * 32;
+    if (r->n_rows <= WN_TILE_FEW_ROWS)
+        even_units(r);
     run_parts(r, count_units(r, r->unit_columns), multiply_item);
 }
 
