@@ -12,7 +12,7 @@
 #include "kernels/compute_internal.h"
 
 enum {
-    ATTENTION_PAGES = 2, /* per block of keys */
+    ATTENTION_PAGES = WN_LANES == 16 ? 2 : 1, /* per block of keys: AVX2's copies in f32 fit L1 */
     ATTENTION_KEYS = ATTENTION_PAGES * WN_KV_SLOTS,
     ATTENTION_ROWS = 192 / WN_MR * WN_MR, /* query rows per call */
     ATTENTION_DIM = WN_ATTENTION_MAX_HEAD_DIM,
