@@ -48,10 +48,18 @@ static inline float wn_x_limit(wn_dtype type)
 }
 
 /* Blocked product. K is cut at multiples of WN_GEMM_KC, counted from 0; each block's sum is formed
- * in registers, in order of k, and added to y: so an element's bits depend on its row of x and its
- * row of w only. */
+ * in registers, in order of k, and added to what was there: so an element's bits depend on its row
+ * of x and its row of w only. */
 #define WN_GEMM_KC 256 /* a multiple of every quantisation block */
 #define WN_GEMM_NC 128 /* columns (rows of w) of one panel: its f32 values are 1/8 of a 1 MB L2 */
+
+/* Where a tile's sums go, strides in floats: y = from + sum + bias. */
+typedef struct wn_gemm_out {
+    const float *from; /* y, or where its sum over earlier columns of x lies; NULL: zeros */
+    const float *bias; /* of these columns, or NULL */
+    float *y;
+    size_t from_stride, y_stride;
+} wn_gemm_out;
 
 typedef struct wn_gemm_kernels {
     size_t mr, nr;       /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
@@ -64,10 +72,9 @@ typedef struct wn_gemm_kernels {
      * 32 * KC floats. */
     void (*pack_panel)(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
                        void *out, float *temp);
-    /* y[n_rows][n_cols <= nr] (row stride in floats) = or, when add, += strip . sliver + bias. */
+    /* One tile of n_rows times n_cols <= nr: strip . sliver. */
     void (*multiply)(const wn_matrix *w, const void *strip, const void *sliver, size_t n_rows,
-                     size_t n_cols, size_t n_k, bool add, const float *bias, float *y,
-                     size_t y_stride);
+                     size_t n_cols, size_t n_k, const wn_gemm_out *out);
 } wn_gemm_kernels;
 
 /* Products of many rows on tiles: bf16 operands, f32 sums, in order of k.

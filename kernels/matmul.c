@@ -81,10 +81,12 @@ static void run_gemv(batch *b)
     wn_compute_run(b->c, count_units(b, b->unit_columns), gemv_unit, b);
 }
 
-/* Packed rows of strip `strip`, columns k .. of the packed block; k is a multiple of KC. */
+/* Packed rows of strip `strip`, columns k .. of the packed block; k is a multiple of KC. All strips
+ * of the same columns follow each other: they are read as one stream. */
 static uint8_t *strip_at(const batch *b, size_t strip, size_t k)
 {
-    return b->c->strips + (strip * (WN_GEMM_KS / WN_GEMM_KC) + k / WN_GEMM_KC) * b->g->strip_bytes;
+    const size_t n_strips = wn_size_div_up(b->n_rows, b->g->mr);
+    return b->c->strips + (k / WN_GEMM_KC * n_strips + strip) * b->g->strip_bytes;
 }
 
 static void pack_unit(void *ctx, size_t unit, size_t worker)
@@ -98,18 +100,38 @@ static void pack_unit(void *ctx, size_t unit, size_t worker)
                          wn_size_min(b->n_k - k, WN_GEMM_KC), strip_at(b, unit, k));
 }
 
-/* One panel times all packed rows. The panel's slivers stay in the caches nearest, rows stream. */
-static void multiply_panel(const batch *b, const wn_product *p, const uint8_t *panel, size_t column,
-                           size_t n_columns, size_t k, size_t n_k)
+/* One panel times all packed rows; `out` is of the first row and column. The panel's slivers stay
+ * in the caches nearest, rows stream. */
+static void multiply_panel(const batch *b, const wn_matrix *w, const uint8_t *panel,
+                           size_t n_columns, size_t k, size_t n_k, const wn_gemm_out *out)
 {
     const wn_gemm_kernels *g = b->g;
-    const bool first = b->k0 + k == 0;
     for (size_t j = 0; j < n_columns; j += g->nr, panel += g->sliver_bytes)
-        for (size_t row = 0; row < b->n_rows; row += g->mr)
-            g->multiply(p->w, strip_at(b, row / g->mr, k), panel,
-                        wn_size_min(b->n_rows - row, g->mr), wn_size_min(n_columns - j, g->nr), n_k,
-                        p->add || !first, first && p->bias ? p->bias + column + j : NULL,
-                        p->y + (b->row0 + row) * p->w->n_out + column + j, p->w->n_out);
+        for (size_t row = 0; row < b->n_rows; row += g->mr) {
+            wn_gemm_out tile = *out;
+            tile.from = out->from ? out->from + row * out->from_stride + j : NULL;
+            tile.bias = out->bias ? out->bias + j : NULL;
+            tile.y = out->y + row * out->y_stride + j;
+            g->multiply(w, strip_at(b, row / g->mr, k), panel, wn_size_min(b->n_rows - row, g->mr),
+                        wn_size_min(n_columns - j, g->nr), n_k, &tile);
+        }
+}
+
+/* Of a unit's columns of x from k on. Between its first and its last ones sums lie in `sums`,
+ * [MC][NC]: rows of y are often whole pages apart, and then share few sets of the caches. */
+static wn_gemm_out unit_out(const batch *b, const wn_product *p, size_t column, size_t k,
+                            float *sums)
+{
+    float *y = p->y + b->row0 * p->w->n_out + column;
+    const size_t stride = p->w->n_out;
+    const bool first = k == 0, last = k + WN_GEMM_KC >= b->n_k, adds = p->add || b->k0 > 0;
+    return (wn_gemm_out){.from = !first ? sums
+                                 : adds ? y
+                                        : NULL,
+                         .from_stride = first ? stride : WN_GEMM_NC,
+                         .bias = b->k0 + k == 0 && p->bias ? p->bias + column : NULL,
+                         .y = last ? y : sums,
+                         .y_stride = last ? stride : WN_GEMM_NC};
 }
 
 /* n_columns columns of y, all packed rows, all packed k. */
@@ -119,12 +141,14 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
     const wn_gemm_kernels *g = b->g;
     uint8_t *panel = wn_compute_scratch(b->c, worker);
     float *temp = (float *)(void *)(panel + WN_GEMM_NC / g->nr * g->sliver_bytes);
+    float *sums = temp + WN_GEMM_TEMP;
     size_t column = 0, n_columns = 0;
     const wn_product *p = find_unit(b, unit, &column, &n_columns);
     for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC) {
         const size_t n_k = wn_size_min(b->n_k - k, WN_GEMM_KC);
+        const wn_gemm_out out = unit_out(b, p, column, k, sums);
         g->pack_panel(p->w, column, n_columns, b->k0 + k, n_k, panel, temp);
-        multiply_panel(b, p, panel, column, n_columns, k, n_k);
+        multiply_panel(b, p->w, panel, n_columns, k, n_k, &out);
     }
 }
 

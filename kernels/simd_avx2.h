@@ -200,6 +200,11 @@ static inline vi vi_mul16(vi a, vi b)
 {
     return _mm256_mullo_epi16(a, b);
 }
+/* a b / 2^15, rounded */
+static inline vi vi_mul16_fraction(vi a, vi b)
+{
+    return _mm256_mulhrs_epi16(a, b);
+}
 #define vi_shift_right16(a, bits) _mm256_srli_epi16((a), (bits))
 #define vi_shift_left16(a, bits) _mm256_slli_epi16((a), (bits))
 static inline vf vf_load_f16(const uint8_t *p)

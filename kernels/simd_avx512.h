@@ -199,6 +199,11 @@ static inline vi vi_mul16(vi a, vi b)
 {
     return _mm512_mullo_epi16(a, b);
 }
+/* a b / 2^15, rounded */
+static inline vi vi_mul16_fraction(vi a, vi b)
+{
+    return _mm512_mulhrs_epi16(a, b);
+}
 #ifdef __clang__
 #define WN_COUNT(bits) (unsigned)(bits) /* compilers differ in the type of this argument */
 #else

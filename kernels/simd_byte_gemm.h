@@ -277,8 +277,7 @@ WN_INLINE void multiply_byte_group(const byte_sliver *s, const byte_strip_row *x
 }
 
 static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void *sliver,
-                               size_t n_rows, size_t n_cols, size_t n_k, bool add,
-                               const float *bias, float *y, size_t y_stride)
+                               size_t n_rows, size_t n_cols, size_t n_k, const wn_gemm_out *out)
 {
     vf sum[WN_BYTE_MR][2];
     WN_UNROLL
@@ -294,7 +293,7 @@ static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void
         for (size_t g = 0; g < n_k / WN_GROUP; g++)
             multiply_byte_group(sliver, strip, g, 4, true, sum);
     for (size_t i = 0; i < n_rows; i++)
-        store_row(sum[i], n_cols, add, bias, y + i * y_stride);
+        store_tile_row(sum[i], n_cols, out, i);
 }
 
 static const wn_gemm_kernels simd_byte_gemm = {

@@ -71,26 +71,32 @@ static void simd_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size
     }
 }
 
-/* One row of a tile: y = (add ? y : 0) + bias + acc, whole vectors or n_cols < NR columns. */
-WN_INLINE void store_row(const vf acc[2], size_t n_cols, bool add, const float *bias, float *y)
+/* One row of a tile: y = from + (acc + bias), whole vectors or n_cols < NR columns. */
+WN_INLINE void store_row(const vf acc[2], size_t n_cols, const float *from, const float *bias,
+                         float *y)
 {
     for (size_t v = 0; v < 2; v++) {
         const size_t at = v * WN_LANES;
         vf sum = acc[v];
         if (n_cols >= at + WN_LANES) {
             sum = bias ? vf_add(sum, vf_load(bias + at)) : sum;
-            vf_store(y + at, add ? vf_add(vf_load(y + at), sum) : sum);
+            vf_store(y + at, from ? vf_add(vf_load(from + at), sum) : sum);
         } else if (n_cols > at) {
             const size_t n = n_cols - at;
             sum = bias ? vf_add(sum, vf_load_n(bias + at, n)) : sum;
-            vf_store_n(y + at, n, add ? vf_add(vf_load_n(y + at, n), sum) : sum);
+            vf_store_n(y + at, n, from ? vf_add(vf_load_n(from + at, n), sum) : sum);
         }
     }
 }
 
+WN_INLINE void store_tile_row(const vf acc[2], size_t n_cols, const wn_gemm_out *out, size_t i)
+{
+    store_row(acc, n_cols, out->from ? out->from + i * out->from_stride : NULL, out->bias,
+              out->y + i * out->y_stride);
+}
+
 WN_INLINE void multiply_tile(const float *a, const float *b, size_t n_rows, size_t n_cols,
-                             size_t n_k, bool add, const float *bias, float *y, size_t y_stride,
-                             const int rows)
+                             size_t n_k, const wn_gemm_out *out, const int rows)
 {
     vf acc[WN_MR][2];
     WN_UNROLL
@@ -100,18 +106,17 @@ WN_INLINE void multiply_tile(const float *a, const float *b, size_t n_rows, size
     WN_UNROLL
     for (int i = 0; i < rows; i++)
         if ((size_t)i < n_rows)
-            store_row(acc[i], n_cols, add, bias, y + (size_t)i * y_stride);
+            store_tile_row(acc[i], n_cols, out, (size_t)i);
 }
 
 static void simd_multiply(const wn_matrix *w, const void *strip, const void *sliver, size_t n_rows,
-                          size_t n_cols, size_t n_k, bool add, const float *bias, float *y,
-                          size_t y_stride)
+                          size_t n_cols, size_t n_k, const wn_gemm_out *out)
 {
     (void)w;
     if (n_rows * 2 <= WN_MR)
-        multiply_tile(strip, sliver, n_rows, n_cols, n_k, add, bias, y, y_stride, WN_MR / 2);
+        multiply_tile(strip, sliver, n_rows, n_cols, n_k, out, WN_MR / 2);
     else
-        multiply_tile(strip, sliver, n_rows, n_cols, n_k, add, bias, y, y_stride, WN_MR);
+        multiply_tile(strip, sliver, n_rows, n_cols, n_k, out, WN_MR);
 }
 
 static const wn_gemm_kernels simd_gemm = {

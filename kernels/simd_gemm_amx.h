@@ -76,7 +76,7 @@ WN_INLINE void store_f32(const wn_tile_unit *u, const amx_place *b, size_t i, si
             const size_t next = j + WN_LANES, tile = i / AMX_ROWS * 2, r = i % AMX_ROWS;
             const vf acc[2] = {vf_load(&(*b->sums)[tile + j / 16][r][j % 16]),
                                vf_load(&(*b->sums)[tile + next / 16][r][next % 16])};
-            store_row(acc, n_cols - j, u->add, bias ? bias + j : NULL, y + j);
+            store_row(acc, n_cols - j, u->add ? y + j : NULL, bias ? bias + j : NULL, y + j);
         }
 }
 

@@ -62,8 +62,7 @@ static void simd_pack_panel_bf16(const wn_matrix *w, size_t row0, size_t n_rows,
 }
 
 WN_INLINE void multiply_tile_bf16(const float *a, const float *b, size_t n_rows, size_t n_cols,
-                                  size_t n_k, bool add, const float *bias, float *y,
-                                  size_t y_stride, const int rows)
+                                  size_t n_k, const wn_gemm_out *out, const int rows)
 {
     vf acc[WN_MR][2];
     WN_UNROLL
@@ -81,18 +80,17 @@ WN_INLINE void multiply_tile_bf16(const float *a, const float *b, size_t n_rows,
     WN_UNROLL
     for (int i = 0; i < rows; i++)
         if ((size_t)i < n_rows)
-            store_row(acc[i], n_cols, add, bias, y + (size_t)i * y_stride);
+            store_tile_row(acc[i], n_cols, out, (size_t)i);
 }
 
 static void simd_multiply_bf16(const wn_matrix *w, const void *strip, const void *sliver,
-                               size_t n_rows, size_t n_cols, size_t n_k, bool add,
-                               const float *bias, float *y, size_t y_stride)
+                               size_t n_rows, size_t n_cols, size_t n_k, const wn_gemm_out *out)
 {
     (void)w;
     if (n_rows * 2 <= WN_MR)
-        multiply_tile_bf16(strip, sliver, n_rows, n_cols, n_k, add, bias, y, y_stride, WN_MR / 2);
+        multiply_tile_bf16(strip, sliver, n_rows, n_cols, n_k, out, WN_MR / 2);
     else
-        multiply_tile_bf16(strip, sliver, n_rows, n_cols, n_k, add, bias, y, y_stride, WN_MR);
+        multiply_tile_bf16(strip, sliver, n_rows, n_cols, n_k, out, WN_MR);
 }
 
 static const wn_gemm_kernels simd_gemm_bf16 = {

@@ -5,6 +5,10 @@
  *   types of 32   words u - offset; sums over 32 columns, then scaled in f32
  *   types of 256  words (u - offset) * group scale; the sum over all 256 columns fits 32 bits with
  *                 11-bit activations: 256 * 32 * 128 * 2047 < 2^31 (Q6_K, the largest)
+ *   Q8_0, AVX2    words (u - offset) * 32 d / (the largest d of the 256 columns), rounded, then as
+ *                 types of 256: converting and adding every group's sums takes 6 % of the time and
+ *                 registers that there are not. A step is 1/4096 of the largest weight.
+ *
  * y += sx * (sum over scale steps of d * (w . q) - sum over groups of min * sum q).
  */
 #ifndef WN_KERNELS_SIMD_PACKED_GEMM_H
@@ -15,11 +19,21 @@
 #include "kernels/simd_quantize.h"
 #ifdef WN_LANES
 
-#if WN_LANES == 16
-#define WN_PACKED_MR 6 /* 12 integer and 12 f32 accumulators of 32 registers */
-#else
-#define WN_PACKED_MR 4 /* 8 integer accumulators, 2 columns, 1 broadcast, 1 product of 16 */
-#endif
+/* 12 integer and 12 f32 accumulators of 32 registers, or 12 integer ones, 2 columns, 1 broadcast
+ * and 1 product of 16. */
+#define WN_PACKED_MR 6
+
+/* Whether scales of groups are multiplied into the words, so that a sum runs over 256 columns. */
+WN_INLINE bool words_scaled(const wn_dtype type)
+{
+    return wn_packed_format_of(type).scale_step == 256 || (WN_LANES == 8 && type == WN_DTYPE_Q8_0);
+}
+
+typedef struct packed_strip {
+    int16_t q[WN_GEMM_KC / 2][WN_PACKED_MR][2]; /* read as one stream */
+    float sum[WN_GEMM_KC / WN_GROUP][WN_PACKED_MR];
+    float scale[WN_PACKED_MR], cache_line_end[10];
+} packed_strip;
 
 typedef struct packed_sliver {
     int16_t words[WN_GEMM_KC / 2][WN_NR][2];
@@ -27,19 +41,47 @@ typedef struct packed_sliver {
     float min[WN_GEMM_KC / WN_GROUP][WN_NR]; /* subtracted */
 } packed_sliver;
 
-/* Widens one group (32 columns) of LANES rows; `words` at the rows' first lane of pair 0. */
-WN_INLINE void widen_group(const wn_dtype type, const uint8_t *group, const uint8_t *record,
-                           size_t lane, size_t g, int16_t *words)
+/* Largest |q|: as in wn_x_limit, with words of up to 32 * 128 where they are scaled. */
+WN_INLINE float packed_x_limit(const wn_dtype type)
 {
-    const wn_packed_format f = wn_packed_format_of(type);
-    vi scale[2] = {vi_set1(0x10001), vi_set1(0x10001)};
-    if (type == WN_DTYPE_Q4_K || type == WN_DTYPE_Q5_K)
+    return words_scaled(type) ? 2047.0f : wn_x_limit(type);
+}
+
+/* The largest |d| of a block of a type of 32; NaN where one is not finite. */
+WN_INLINE vf largest_d(const wn_packed_format f, const uint8_t *record, size_t lane, size_t n_k)
+{
+    vf most = vf_zero(), zero_if_finite = vf_zero();
+    for (size_t g = 0; g < n_k / WN_GROUP; g++, record += f.record_bytes) {
+        const vf d = record_d(record, lane);
+        most = vf_max(most, vf_abs(d));
+        zero_if_finite = vf_fma(d, vf_zero(), zero_if_finite);
+    }
+    return vf_add(most, zero_if_finite);
+}
+
+/* What a group's words are multiplied by, of its first and last 16 columns, in both halves. */
+WN_INLINE void word_scales(const wn_dtype type, const uint8_t *record, size_t lane, size_t g,
+                           vf most, vi scale[2])
+{
+    if (type == WN_DTYPE_Q8_0) {
+        const vf d = record_d(record + wn_packed_format_of(type).record_bytes * g, lane);
+        const vi ratio = vi_from_f32(vf_mul(d, vf_div(vf_set1(32767), most)));
+        scale[0] = scale[1] = vi_and(ratio, 0xffff);
+    } else if (type == WN_DTYPE_Q4_K || type == WN_DTYPE_Q5_K) {
         scale[0] = scale[1] = record_group_scale(record, lane, g);
-    if (type == WN_DTYPE_Q6_K)
+    } else {
         for (size_t i = 0; i < 2; i++)
             scale[i] = vi_and(record_sixteenth_scale(record, lane, 2 * g + i), 0xffff);
+    }
     for (int i = 0; i < 2; i++)
         scale[i] = vi_or(scale[i], vi_shift_left(scale[i], 16));
+}
+
+/* Widens one group (32 columns) of LANES rows; `words` at the rows' first lane of pair 0. */
+WN_INLINE void widen_group(const wn_dtype type, const uint8_t *group, const vi scale[2],
+                           int16_t *words)
+{
+    const wn_packed_format f = wn_packed_format_of(type);
     WN_UNROLL
     for (int i = 0; i < 4; i++) {
         vi w[4];
@@ -47,8 +89,10 @@ WN_INLINE void widen_group(const wn_dtype type, const uint8_t *group, const uint
         for (int p = 0; p < 4; p++) {
             if (f.offset)
                 w[p] = vi_sub16(w[p], vi_set1(f.offset * 0x10001));
-            if (f.scale_step == 256)
-                w[p] = vi_mul16(w[p], scale[i / 2]);
+            if (words_scaled(type))
+                w[p] = type == WN_DTYPE_Q8_0
+                           ? vi_mul16_fraction(vi_shift_left16(w[p], 5), scale[i / 2])
+                           : vi_mul16(w[p], scale[i / 2]);
             vi_store(words + (size_t)(4 * i + p) * 2 * WN_NR, w[p]);
         }
     }
@@ -59,9 +103,14 @@ WN_INLINE void widen_rows(const wn_dtype type, const uint8_t *group, const uint8
                           size_t lane, size_t n_k, packed_sliver *s, size_t at)
 {
     const wn_packed_format f = wn_packed_format_of(type);
+    const bool scaled = words_scaled(type);
+    const vf most = scaled && f.scale_step == 32 ? largest_d(f, record, lane, n_k) : vf_zero();
     for (size_t g = 0; g < n_k / WN_GROUP; g++, group += f.group_bytes) {
-        widen_group(type, group + 4 * lane, record, lane, g, s->words[16 * g][at]);
-        if (f.scale_step == 32) {
+        vi scale[2];
+        if (scaled)
+            word_scales(type, record, lane, g, most, scale);
+        widen_group(type, group + 4 * lane, scale, s->words[16 * g][at]);
+        if (!scaled) {
             vf_store(&s->scale[g][at], record_d(record, lane));
             if (f.has_min)
                 vf_store(&s->min[g][at], vf_sub(vf_zero(), record_min(record, lane)));
@@ -71,7 +120,9 @@ WN_INLINE void widen_rows(const wn_dtype type, const uint8_t *group, const uint8
             vf_store(&s->min[g][at], vf_mul(min, record_min(record, lane)));
         }
     }
-    if (f.scale_step == 256)
+    if (scaled && f.scale_step == 32) /* a fraction has 15 bits, weights 5 more */
+        vf_store(&s->scale[0][at], vf_mul(most, vf_set1(1024.0f / 32767)));
+    else if (scaled)
         vf_store(&s->scale[0][at], record_d(record, lane));
 }
 
@@ -118,31 +169,45 @@ static void simd_packed_pack_panel(const wn_matrix *w, size_t row0, size_t n_row
 static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
                                    size_t n_rows, size_t n_k, void *out)
 {
-    wn_x_block *blocks = out;
-    for (size_t i = 0; i < WN_PACKED_MR; i++)
-        if (i < n_rows)
-            simd_quantize(x + i * x_stride, n_k, wn_x_limit(w->type), blocks + i);
-        else
-            blocks[i].scale = 0;
+    packed_strip *strip = out;
+    wn_x_block row;
+    for (size_t i = 0; i < n_rows; i++) {
+        simd_quantize(x + i * x_stride, n_k, packed_x_limit(w->type), &row);
+        for (size_t p = 0; p < n_k / 2; p++)
+            memcpy(strip->q[p][i], row.q + 2 * p, sizeof strip->q[p][i]);
+        for (size_t g = 0; g < n_k / WN_GROUP; g++)
+            strip->sum[g][i] = row.float_sum[g];
+        strip->scale[i] = row.scale;
+    }
+    for (size_t i = n_rows; i < WN_PACKED_MR; i++) { /* rows that nobody stores */
+        for (size_t p = 0; p < n_k / 2; p++)
+            memset(strip->q[p][i], 0, sizeof strip->q[p][i]);
+        for (size_t g = 0; g < n_k / WN_GROUP; g++)
+            strip->sum[g][i] = 0;
+        strip->scale[i] = 0;
+    }
 }
 
 /* acc[i][v] += pairs p0 .. p0 + n of all rows; `rows` is a constant. */
-WN_INLINE void multiply_words(const packed_sliver *s, const wn_x_block *x, size_t p0, size_t n,
+WN_INLINE void multiply_words(const packed_sliver *s, const packed_strip *x, size_t p0, size_t n,
                               vi (*acc)[2], const int rows)
 {
     for (size_t p = p0; p < p0 + n; p++) {
         const vi w0 = vi_load(s->words[p][0]), w1 = vi_load(s->words[p][WN_LANES]);
         WN_UNROLL
         for (int i = 0; i < rows; i++) {
-            const vi q = broadcast_words(x[i].q + 2 * p);
+            const vi q = broadcast_words(x->q[p][i]);
             acc[i][0] = vi_dot16(acc[i][0], w0, q);
             acc[i][1] = vi_dot16(acc[i][1], w1, q);
+#if WN_LANES == 8 /* else gcc multiplies all rows first, for which there are no registers */
+            __asm__("" : "+x"(acc[i][0]), "+x"(acc[i][1]));
+#endif
         }
     }
 }
 
 /* sum[i][v] += scaled sums of one scale step, pairs p0 .. p0 + n. */
-WN_INLINE void multiply_step(const packed_sliver *s, const wn_x_block *x, size_t step, size_t p0,
+WN_INLINE void multiply_step(const packed_sliver *s, const packed_strip *x, size_t step, size_t p0,
                              size_t n, vf (*sum)[2], const int rows)
 {
     vi acc[WN_PACKED_MR][2];
@@ -159,7 +224,7 @@ WN_INLINE void multiply_step(const packed_sliver *s, const wn_x_block *x, size_t
     }
 }
 
-WN_INLINE void multiply_packed_tile(const packed_sliver *s, const wn_x_block *x, size_t n_k,
+WN_INLINE void multiply_packed_tile(const packed_sliver *s, const packed_strip *x, size_t n_k,
                                     const int per_group, bool has_min, vf (*sum)[2], const int rows)
 {
     WN_UNROLL
@@ -174,36 +239,35 @@ WN_INLINE void multiply_packed_tile(const packed_sliver *s, const wn_x_block *x,
         const vf m0 = vf_load(&s->min[g][0]), m1 = vf_load(&s->min[g][WN_LANES]);
         WN_UNROLL
         for (int i = 0; i < rows; i++) {
-            const vf x_sum = vf_set1(x[i].float_sum[g]);
+            const vf x_sum = vf_set1(x->sum[g][i]);
             sum[i][0] = vf_fnma(m0, x_sum, sum[i][0]);
             sum[i][1] = vf_fnma(m1, x_sum, sum[i][1]);
         }
     }
     WN_UNROLL
     for (int i = 0; i < rows; i++) {
-        sum[i][0] = vf_mul(sum[i][0], vf_set1(x[i].scale));
-        sum[i][1] = vf_mul(sum[i][1], vf_set1(x[i].scale));
+        sum[i][0] = vf_mul(sum[i][0], vf_set1(x->scale[i]));
+        sum[i][1] = vf_mul(sum[i][1], vf_set1(x->scale[i]));
     }
 }
 
 static void simd_packed_multiply(const wn_matrix *w, const void *strip, const void *sliver,
-                                 size_t n_rows, size_t n_cols, size_t n_k, bool add,
-                                 const float *bias, float *y, size_t y_stride)
+                                 size_t n_rows, size_t n_cols, size_t n_k, const wn_gemm_out *out)
 {
     const wn_packed_format f = wn_packed_format_of(w->type);
     vf sum[WN_PACKED_MR][2];
-    if (f.scale_step == 32)
+    if (!words_scaled(w->type))
         multiply_packed_tile(sliver, strip, n_k, 1, f.has_min, sum, WN_PACKED_MR);
     else
         multiply_packed_tile(sliver, strip, n_k, 0, f.has_min, sum, WN_PACKED_MR);
     for (size_t i = 0; i < n_rows; i++)
-        store_row(sum[i], n_cols, add, bias, y + i * y_stride);
+        store_tile_row(sum[i], n_cols, out, i);
 }
 
 static const wn_gemm_kernels simd_packed_gemm = {
     .mr = WN_PACKED_MR,
     .nr = WN_NR,
-    .strip_bytes = WN_PACKED_MR * sizeof(wn_x_block),
+    .strip_bytes = sizeof(packed_strip),
     .sliver_bytes = sizeof(packed_sliver),
     .pack_strip = simd_packed_pack_strip,
     .pack_panel = simd_packed_pack_panel,
