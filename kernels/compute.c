@@ -74,7 +74,8 @@ static size_t size_max(size_t a, size_t b)
 /* The largest of a thread's scratch and of the strips, over the table's products. */
 static void measure_scratch(const wn_kernel_table *k, size_t *scratch, size_t *strips)
 {
-    const wn_gemm_kernels *all[] = {k->gemm, k->fast_gemm, k->packed_gemm, k->byte_gemm};
+    const wn_gemm_kernels *all[] = {k->gemm, k->fast_gemm, k->word_gemm, k->packed_gemm,
+                                    k->byte_gemm};
     *scratch = k->attention_scratch_bytes;
     *strips = 0;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

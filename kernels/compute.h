@@ -58,10 +58,12 @@ wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked);
  * Q6_K; n_in must be a multiple of the block (WN_FORMAT otherwise, naming the tensor). */
 wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, wn_error *err);
 void wn_matrix_free(wn_matrix *w);
-/* For a matrix that wn_matmul uses again and again: with a set that has tiles, plain weights are
- * put into tiles once (bf16, another copy) instead of in every product. The numbers stay the same.
- */
-wn_status wn_matrix_pack_tiles(wn_matrix *w, wn_compute *c, wn_error *err);
+/* For a plain matrix that wn_matmul uses again and again, an encoder's: puts its weights once, in
+ * another copy, into the form that is fastest to multiply. With tiles that is bf16, as without, and
+ * the numbers stay the same. On other sets, with n_in a multiple of 32, words of 16 bits: weights
+ * lose 2^-13 and activations 2^-12 of the largest of 256 columns. Nothing happens to a matrix with
+ * wide inputs, nor in an exact context. */
+wn_status wn_matrix_prepare(wn_matrix *w, wn_compute *c, wn_error *err);
 bool wn_matrix_is_packed(const wn_matrix *w);
 /* wn_matmul with w takes no 8-bit and, of plain types, no activations rounded to bf16: those of
  * BF16 become sums of two bf16 numbers where there are tiles, others stay in f32. Before its first
@@ -107,7 +109,8 @@ void wn_matmul_normed(wn_compute *c, const wn_product *products, size_t n, const
  * Rounding of activations: packed weights are multiplied in integers. Decoding: 16 or 12 bits in
  * blocks of 256 columns (2^-16 or 2^-12 of the block's largest). wn_matmul: bf16 operands with AMX;
  * elsewhere 8 bits in groups of 32 columns on sets with an instruction for that. Plain weights:
- * f32, or in wn_matmul bf16 operands where the set has them. wn_matrix_set_wide_inputs restricts
+ * f32, or in wn_matmul bf16 operands where the set has them, or what wn_matrix_prepare made.
+ * wn_matrix_set_wide_inputs restricts
  * this: 16 bits with AMX and BF16 weights, all of f32 with other plain ones. Sums in f32 or exact.
  */
 void wn_matmul_decode(wn_compute *c, const wn_product *products, size_t n, const float *x,

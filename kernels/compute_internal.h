@@ -45,14 +45,22 @@ static inline uint8_t *wn_compute_scratch(const wn_compute *c, size_t worker)
     return c->scratch + worker * c->scratch_bytes;
 }
 
-static inline size_t wn_size_min(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 static inline size_t wn_size_div_up(size_t a, size_t b)
 {
     return (a + b - 1) / b;
+}
+
+/* Where the sliver of rows from `row` on and of columns from k on lies; k is a multiple of KC. */
+static inline uint8_t *wn_matrix_sliver(const wn_matrix *w, const wn_gemm_kernels *g, size_t row,
+                                        size_t k)
+{
+    return w->slivers +
+           (k / WN_GEMM_KC * wn_size_div_up(w->n_out, g->nr) + row / g->nr) * g->sliver_bytes;
+}
+
+static inline size_t wn_size_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 #endif

@@ -25,8 +25,9 @@ struct wn_matrix {
     size_t n_out, n_in, row_bytes;
     uint8_t *panels; /* NULL when not packed */
     size_t panel_bytes;
-    wn_panel_region *region; /* that panels or tiles lie in */
+    wn_panel_region *region; /* that panels, tiles or slivers lie in */
     uint8_t *tiles;          /* [n_out / 32][n_in / 32][2] tiles of 1 KB; NULL: none */
+    uint8_t *slivers;        /* of word_gemm: [n_in / KC][n_out / nr]; NULL: none */
     bool wide_x;             /* no 8-bit or single bf16 activations in products of many rows */
 };
 
@@ -65,6 +66,8 @@ typedef struct wn_gemm_kernels {
     size_t mr, nr;       /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
     size_t strip_bytes;  /* mr rows of KC columns */
     size_t sliver_bytes; /* nr rows of w, KC columns; a panel is whole slivers */
+    /* Largest |q| in a strip for weights of a type; NULL: strips do not depend on the type. */
+    float (*x_limit)(wn_dtype type);
     /* One strip: x [n_rows <= mr][n_k <= KC], row stride in floats, as products with w want it. */
     void (*pack_strip)(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
                        size_t n_k, void *out);
@@ -170,6 +173,8 @@ typedef struct wn_kernel_table {
     const wn_gemm_kernels *gemm; /* the same for any m, f32; NULL: gemv serves any m */
     /* The same for plain types in less than f32; NULL: gemm serves them. */
     const wn_gemm_kernels *fast_gemm;
+    /* The same for plain weights whose slivers are packed once, n_in a multiple of 32; or NULL. */
+    const wn_gemm_kernels *word_gemm;
     /* Packed weights; NULL: weights are not packed. row0 is a multiple of 16, row j of x is x[j *
      * x_stride], blocks of 256 columns. */
     void (*packed_gemv)(const wn_matrix *w, size_t row0, size_t n_rows, const wn_x_block *x,

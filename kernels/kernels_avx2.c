@@ -3,11 +3,13 @@
 #include "kernels/simd_byte_gemm.h"
 #include "kernels/simd_packed_gemm.h"
 #include "kernels/simd_table.h"
+#include "kernels/simd_word_gemm.h"
 
 const wn_kernel_table wn_kernels_avx2 = {
     .name = WN_TABLE_NAME,
     WN_SIMD_PARTS,
     WN_SIMD_ATTENTION,
+    .word_gemm = &simd_word_gemm,
     .packed_gemm = &simd_packed_gemm,
     .byte_gemm = &simd_byte_gemm,
     .byte_bits = WN_BYTE_BITS,

@@ -147,8 +147,12 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
     for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC) {
         const size_t n_k = wn_size_min(b->n_k - k, WN_GEMM_KC);
         const wn_gemm_out out = unit_out(b, p, column, k, sums);
-        g->pack_panel(p->w, column, n_columns, b->k0 + k, n_k, panel, temp);
-        multiply_panel(b, p->w, panel, n_columns, k, n_k, &out);
+        const uint8_t *packed = panel;
+        if (p->w->slivers)
+            packed = wn_matrix_sliver(p->w, g, column, b->k0 + k);
+        else
+            g->pack_panel(p->w, column, n_columns, b->k0 + k, n_k, panel, temp);
+        multiply_panel(b, p->w, packed, n_columns, k, n_k, &out);
     }
 }
 
@@ -174,6 +178,8 @@ static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
         !w->wide_x && k->byte_gemm && wn_packed_bits(wn_packed_format_of(w->type)) <= k->byte_bits;
     if (w->panels)
         return bytes ? k->byte_gemm : k->packed_gemm;
+    if (w->slivers)
+        return k->word_gemm;
     return !c->exact && !w->wide_x && k->fast_gemm ? k->fast_gemm : k->gemm;
 }
 
@@ -186,9 +192,10 @@ static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *
         return true;
     if (!a->panels != !b->panels)
         return false;
-    if (!decode && gemm_of(c, a) != gemm_of(c, b))
-        return false;
-    return !a->panels || wn_x_limit(a->type) == wn_x_limit(b->type);
+    if (decode)
+        return !a->panels || wn_x_limit(a->type) == wn_x_limit(b->type);
+    const wn_gemm_kernels *g = gemm_of(c, a);
+    return g == gemm_of(c, b) && (!g || !g->x_limit || g->x_limit(a->type) == g->x_limit(b->type));
 }
 
 static void run_batch(batch b, bool decode)

@@ -84,14 +84,14 @@ wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, w
     return WN_OK;
 }
 
-typedef struct tiles_run {
+typedef struct prepare_run {
     const wn_compute *c;
     wn_matrix *w;
-} tiles_run;
+} prepare_run;
 
 static void tiles_unit(void *ctx, size_t unit, size_t worker)
 {
-    const tiles_run *r = ctx;
+    const prepare_run *r = ctx;
     const size_t n_k = wn_size_div_up(r->w->n_in, 32);
     (void)worker;
     float temp[512];
@@ -102,18 +102,51 @@ static void tiles_unit(void *ctx, size_t unit, size_t worker)
                                             temp);
 }
 
-wn_status wn_matrix_pack_tiles(wn_matrix *w, wn_compute *c, wn_error *err)
+static wn_status pack_tiles(wn_matrix *w, wn_compute *c, wn_error *err)
 {
-    if (w->panels || w->tiles || wn_tile_parts(c, w) != 1)
-        return WN_OK;
     const size_t n = wn_size_div_up(w->n_out, 32);
     w->tiles = wn_panel_region_carve(&c->region, n * wn_size_div_up(w->n_in, 32) * 2048);
     if (!w->tiles)
         return wn_error_set(err, WN_NO_MEMORY, "no memory for a matrix's tiles");
     w->region = c->region;
-    tiles_run r = {c, w};
+    prepare_run r = {c, w};
     wn_compute_run(c, n, tiles_unit, &r);
     return WN_OK;
+}
+
+static void slivers_unit(void *ctx, size_t unit, size_t worker)
+{
+    const prepare_run *r = ctx;
+    const wn_gemm_kernels *g = r->c->kernels->word_gemm;
+    const size_t row = unit * WN_GEMM_NC;
+    float *temp = (float *)(void *)wn_compute_scratch(r->c, worker);
+    for (size_t k = 0; k < r->w->n_in; k += WN_GEMM_KC)
+        g->pack_panel(r->w, row, wn_size_min(r->w->n_out - row, WN_GEMM_NC), k,
+                      wn_size_min(r->w->n_in - k, WN_GEMM_KC), wn_matrix_sliver(r->w, g, row, k),
+                      temp);
+}
+
+static wn_status pack_slivers(wn_matrix *w, wn_compute *c, wn_error *err)
+{
+    const wn_gemm_kernels *g = c->kernels->word_gemm;
+    const size_t n = wn_size_div_up(w->n_out, g->nr) * wn_size_div_up(w->n_in, WN_GEMM_KC);
+    w->slivers = wn_panel_region_carve(&c->region, n * g->sliver_bytes);
+    if (!w->slivers)
+        return wn_error_set(err, WN_NO_MEMORY, "no memory for a matrix's words");
+    w->region = c->region;
+    prepare_run r = {c, w};
+    wn_compute_run(c, wn_size_div_up(w->n_out, WN_GEMM_NC), slivers_unit, &r);
+    return WN_OK;
+}
+
+wn_status wn_matrix_prepare(wn_matrix *w, wn_compute *c, wn_error *err)
+{
+    if (c->exact || w->panels || w->tiles || w->slivers || w->wide_x)
+        return WN_OK;
+    if (c->kernels->tiles)
+        return wn_tile_parts(c, w) == 1 ? pack_tiles(w, c, err) : WN_OK;
+    const bool words = c->kernels->word_gemm && w->n_in > 0 && w->n_in % WN_GROUP == 0;
+    return words ? pack_slivers(w, c, err) : WN_OK;
 }
 
 void wn_matrix_free(wn_matrix *w)

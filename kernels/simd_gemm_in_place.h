@@ -1,4 +1,4 @@
-/* Products of many rows with weights that lie in tiles (wn_matrix_pack_tiles), on AMX tiles; sums
+/* Products of many rows with weights that lie in tiles (wn_matrix_prepare), on AMX tiles; sums
  * are those of simd_gemm_amx.h, bit for bit.
  *
  * A block is 2 x 2 tiles, 32 rows of x by 32 of w. Its columns are cut into stretches, so that a

@@ -42,7 +42,7 @@ typedef struct packed_sliver {
 } packed_sliver;
 
 /* Largest |q|: as in wn_x_limit, with words of up to 32 * 128 where they are scaled. */
-WN_INLINE float packed_x_limit(const wn_dtype type)
+static float packed_x_limit(wn_dtype type)
 {
     return words_scaled(type) ? 2047.0f : wn_x_limit(type);
 }
@@ -166,13 +166,12 @@ static void simd_packed_pack_panel(const wn_matrix *w, size_t row0, size_t n_row
     }
 }
 
-static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
-                                   size_t n_rows, size_t n_k, void *out)
+WN_INLINE void pack_word_strip(const float *x, size_t x_stride, size_t n_rows, size_t n_k,
+                               float limit, packed_strip *strip)
 {
-    packed_strip *strip = out;
     wn_x_block row;
     for (size_t i = 0; i < n_rows; i++) {
-        simd_quantize(x + i * x_stride, n_k, packed_x_limit(w->type), &row);
+        simd_quantize(x + i * x_stride, n_k, limit, &row);
         for (size_t p = 0; p < n_k / 2; p++)
             memcpy(strip->q[p][i], row.q + 2 * p, sizeof strip->q[p][i]);
         for (size_t g = 0; g < n_k / WN_GROUP; g++)
@@ -188,12 +187,18 @@ static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_
     }
 }
 
+static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
+                                   size_t n_rows, size_t n_k, void *out)
+{
+    pack_word_strip(x, x_stride, n_rows, n_k, packed_x_limit(w->type), out);
+}
+
 /* acc[i][v] += pairs p0 .. p0 + n of all rows; `rows` is a constant. */
-WN_INLINE void multiply_words(const packed_sliver *s, const packed_strip *x, size_t p0, size_t n,
-                              vi (*acc)[2], const int rows)
+WN_INLINE void multiply_words(const int16_t (*words)[WN_NR][2], const packed_strip *x, size_t p0,
+                              size_t n, vi (*acc)[2], const int rows)
 {
     for (size_t p = p0; p < p0 + n; p++) {
-        const vi w0 = vi_load(s->words[p][0]), w1 = vi_load(s->words[p][WN_LANES]);
+        const vi w0 = vi_load(words[p][0]), w1 = vi_load(words[p][WN_LANES]);
         WN_UNROLL
         for (int i = 0; i < rows; i++) {
             const vi q = broadcast_words(x->q[p][i]);
@@ -214,7 +219,7 @@ WN_INLINE void multiply_step(const packed_sliver *s, const packed_strip *x, size
     WN_UNROLL
     for (int i = 0; i < rows; i++)
         acc[i][0] = acc[i][1] = vi_set1(0);
-    multiply_words(s, x, p0, n, acc, rows);
+    multiply_words(s->words, x, p0, n, acc, rows);
     WN_UNROLL
     for (int v = 0; v < 2; v++) {
         const vf scale = vf_load(&s->scale[step][(size_t)v * WN_LANES]);
@@ -269,6 +274,7 @@ static const wn_gemm_kernels simd_packed_gemm = {
     .nr = WN_NR,
     .strip_bytes = sizeof(packed_strip),
     .sliver_bytes = sizeof(packed_sliver),
+    .x_limit = packed_x_limit,
     .pack_strip = simd_packed_pack_strip,
     .pack_panel = simd_packed_pack_panel,
     .multiply = simd_packed_multiply,

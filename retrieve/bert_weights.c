@@ -53,7 +53,7 @@ static wn_status get_matrix(const loader *l, const char *name, size_t rows, size
     const wn_tensor *t = NULL;
     WN_TRY(get(l, name, rows, cols, &t, err));
     WN_TRY(wn_matrix_create(out, l->c, t, err));
-    return wn_matrix_pack_tiles(*out, l->c, err);
+    return wn_matrix_prepare(*out, l->c, err);
 }
 
 /* "encoder.layer.<i>.<part>" */
@@ -91,7 +91,7 @@ static wn_status load_qkv(loader *l, wn_bert_layer *layer, size_t i, wn_error *e
                        .data = layer->qkv_weight,
                        .bytes = 3 * d * d * sizeof(float)};
     WN_TRY(wn_matrix_create(&layer->qkv, l->c, &fused, err));
-    return wn_matrix_pack_tiles(layer->qkv, l->c, err);
+    return wn_matrix_prepare(layer->qkv, l->c, err);
 }
 
 static wn_status load_layer(loader *l, size_t i, wn_error *err)

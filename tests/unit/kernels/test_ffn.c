@@ -29,7 +29,7 @@ static void make_matrix(wn_compute *c, ffn_data *d, size_t i, const ffn_case *k,
     if (k->weights == WIDE_INPUTS)
         wn_matrix_set_wide_inputs(d->w[i]);
     if (k->weights == IN_TILES)
-        WN_ASSERT_OK(wn_matrix_pack_tiles(d->w[i], c, err));
+        WN_ASSERT_OK(wn_matrix_prepare(d->w[i], c, err));
     d->rows[i] = wn_alloc(n_out * n_in, sizeof(float));
     for (size_t r = 0; r < n_out; r++)
         wn_matrix_row(d->w[i], r, d->rows[i] + r * n_in);

@@ -121,19 +121,19 @@ static void test_gather(void **state)
     }
 }
 
-/* Of all plain types, with rows of w and of x that fill no tile. */
-static void test_packed_tiles(void **state)
+/* On tiles: of all plain types, with rows of w and of x that fill no tile. */
+static void test_prepared_tiles(void **state)
 {
     enum { N_OUT = 150, M = 75 };
     (void)state;
     for (size_t i = 0; i < N_ISAS; i++) {
-        wn_compute *c = case_compute(all_isas[i], 2);
+        wn_compute *c = strncmp(all_isas[i], "amx", 3) ? NULL : case_compute(all_isas[i], 2);
         for (size_t t = 0; c && t < N_TYPES; t++) {
             uint8_t *storage = NULL;
             wn_matrix *w = make_matrix(c, all_types[t], N_OUT, &storage);
             float *x = case_floats(M * N_IN), *y = case_floats(2 * M * N_OUT);
             wn_matmul(c, w, x, M, NULL, y);
-            WN_ASSERT_OK(wn_matrix_pack_tiles(w, c, err));
+            WN_ASSERT_OK(wn_matrix_prepare(w, c, err));
             wn_matmul(c, w, x, M, NULL, y + M * N_OUT);
             assert_memory_equal(y, y + M * N_OUT, M * N_OUT * sizeof *y);
             free(x);
@@ -151,7 +151,7 @@ int main(void)
         cmocka_unit_test(test_normed_products),
         cmocka_unit_test(test_normed_ffn),
         cmocka_unit_test(test_gather),
-        cmocka_unit_test(test_packed_tiles),
+        cmocka_unit_test(test_prepared_tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

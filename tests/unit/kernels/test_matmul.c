@@ -18,12 +18,16 @@ static wn_matrix *make_matrix(wn_compute *c, wn_dtype type, size_t n_out, size_t
     return w;
 }
 
-static wn_matrix *make_wide(wn_compute *c, wn_dtype type, bool wide, size_t n_out, size_t n_in,
+typedef enum kind { AS_IT_IS, WIDE, PREPARED } kind;
+
+static wn_matrix *make_kind(wn_compute *c, wn_dtype type, kind as, size_t n_out, size_t n_in,
                             uint8_t **storage)
 {
     wn_matrix *w = make_matrix(c, type, n_out, n_in, storage);
-    if (wide)
+    if (as == WIDE)
         wn_matrix_set_wide_inputs(w);
+    if (as == PREPARED)
+        WN_ASSERT_OK(wn_matrix_prepare(w, c, err));
     return w;
 }
 
@@ -62,6 +66,14 @@ static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype ty
     if (packed && !bf16)
         return (rounding){wn_dtype_block_elements(type) == 256 ? 2047 : 32767, 256, 0, 0};
     return (rounding){0, 256, bf16 ? 0x1.02p-7 : 0, 0};
+}
+
+static rounding prepared_rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype type,
+                                     bool decode, bool exact)
+{
+    const bool words = !decode && !exact && !strncmp(wn_compute_isa(c), "avx", 3) &&
+                       wn_dtype_block_elements(type) == 1 && wn_matrix_cols(w) % 32 == 0;
+    return words ? (rounding){2047, 256, 0, 4096} : rounding_of(c, w, type, decode, exact);
 }
 
 /* One element against the sum in double. */
@@ -103,11 +115,11 @@ static void check_product(const wn_matrix *w, const float *x, size_t m, const fl
     free(row);
 }
 
-static void check_wide(wn_compute *c, bool exact, wn_dtype type, bool wide, size_t n_out,
-                       size_t n_in, size_t m, bool with_bias)
+static void check_kind(wn_compute *c, bool exact, wn_dtype type, kind as, size_t n_out, size_t n_in,
+                       size_t m, bool with_bias)
 {
     uint8_t *storage = NULL;
-    wn_matrix *w = make_wide(c, type, wide, n_out, n_in, &storage);
+    wn_matrix *w = make_kind(c, type, as, n_out, n_in, &storage);
     float *x = case_floats(m * n_in), *bias = case_floats(n_out), *y = case_floats(m * n_out + 1);
     const float guard = y[m * n_out];
     char what[160];
@@ -116,8 +128,9 @@ static void check_wide(wn_compute *c, bool exact, wn_dtype type, bool wide, size
     for (int decode = 0; decode < 2; decode++) {
         const wn_product p = {.w = w, .bias = with_bias ? bias : NULL, .y = y};
         (decode ? wn_matmul_decode : wn_matmul_many)(c, &p, 1, x, m);
-        const rounding r = wide ? wide_rounding_of(c, type, decode, exact)
-                                : rounding_of(c, w, type, decode, exact);
+        const rounding r = as == WIDE       ? wide_rounding_of(c, type, decode, exact)
+                           : as == PREPARED ? prepared_rounding_of(c, w, type, decode, exact)
+                                            : rounding_of(c, w, type, decode, exact);
         check_product(w, x, m, p.bias, r, y, what);
         assert_true(y[m * n_out] == guard);
     }
@@ -131,7 +144,7 @@ static void check_wide(wn_compute *c, bool exact, wn_dtype type, bool wide, size
 static void check_shape(wn_compute *c, bool exact, wn_dtype type, size_t n_out, size_t n_in,
                         size_t m, bool with_bias)
 {
-    check_wide(c, exact, type, false, n_out, n_in, m, with_bias);
+    check_kind(c, exact, type, AS_IT_IS, n_out, n_in, m, with_bias);
 }
 
 static void test_types_and_row_counts(void **state)
@@ -191,19 +204,35 @@ static void test_wide_inputs(void **state)
         wn_compute *c = case_compute_of(all_isas[i / 2], 2, exact);
         for (size_t t = 0; c && t < N_TYPES; t++)
             for (size_t j = 0; j < 7 && wn_dtype_block_elements(all_types[t]) == 1; j++)
-                check_wide(c, exact, all_types[t], true, 37, 1250, rows[j], j % 2);
+                check_kind(c, exact, all_types[t], WIDE, 37, 1250, rows[j], j % 2);
+        wn_compute_close(c);
+    }
+}
+
+/* Plain types in the form that their set likes best: more than a panel of rows of w, a ragged end;
+ * columns that are blocks and a rest, and some that are no groups. */
+static void test_prepared(void **state)
+{
+    (void)state;
+    static const size_t rows[] = {1, 6, 7, 33, 513}, columns[] = {32, 256, 672, 100, 4384};
+    for (size_t i = 0; i < 2 * N_ISAS; i++) {
+        const bool exact = i % 2;
+        wn_compute *c = case_compute_of(all_isas[i / 2], 2, exact);
+        for (size_t t = 0; c && t < N_TYPES; t++)
+            for (size_t j = 0; j < 5 && wn_dtype_block_elements(all_types[t]) == 1; j++)
+                check_kind(c, exact, all_types[t], PREPARED, 133, columns[j], rows[j], j % 2);
         wn_compute_close(c);
     }
 }
 
 /* x [max_m] through w, and m = 1 .. max_m rows of it: row j has the same bits for every m and
  * place, on either side of the 64 rows that tiles count as few. */
-static void check_rows_alone(wn_compute *one, wn_compute *two, wn_dtype type, bool wide,
-                             size_t n_in, bool decode)
+static void check_rows_alone(wn_compute *one, wn_compute *two, wn_dtype type, kind as, size_t n_in,
+                             bool decode)
 {
     enum { N_OUT = 75, MAX_M = 70 };
     uint8_t *storage = NULL;
-    wn_matrix *w = make_wide(one, type, wide, N_OUT, n_in, &storage);
+    wn_matrix *w = make_kind(one, type, as, N_OUT, n_in, &storage);
     float *x = case_floats(MAX_M * n_in), *bias = case_floats(N_OUT);
     float all[MAX_M * N_OUT], y[MAX_M * N_OUT];
     const wn_product whole = {.w = w, .bias = bias, .y = all};
@@ -229,10 +258,12 @@ static void test_same_bits(void **state)
     for (size_t i = 0; i < N_ISAS; i++) {
         wn_compute *one = case_compute(all_isas[i], 1), *two = case_compute(all_isas[i], 2);
         for (size_t t = 0; one && two && t < 2 * N_TYPES; t++)
-            check_rows_alone(one, two, all_types[t / 2], false,
+            check_rows_alone(one, two, all_types[t / 2], AS_IT_IS,
                              wn_dtype_block_elements(all_types[t / 2]) == 1 ? 277 : 512, t % 2);
-        if (one && two)
-            check_rows_alone(one, two, WN_DTYPE_BF16, true, 1250, false);
+        if (one && two) {
+            check_rows_alone(one, two, WN_DTYPE_BF16, WIDE, 1250, false);
+            check_rows_alone(one, two, WN_DTYPE_F32, PREPARED, 384, false);
+        }
         wn_compute_close(one);
         wn_compute_close(two);
     }
@@ -290,19 +321,24 @@ static void test_matrix_row(void **state)
 
 /* Products of one x, of types that share packed activations and of some that do not; one added to
  * what is there: the same bits as one by one. */
-static void check_many(wn_compute *c, size_t m, bool decode)
+static void check_many(wn_compute *c, bool prepared, size_t m, bool decode)
 {
-    enum { N = 7 };
+    enum { N = 8 };
     const size_t n_in = 512;
-    static const wn_dtype types[N] = {WN_DTYPE_Q4_K, WN_DTYPE_Q6_K, WN_DTYPE_F32, WN_DTYPE_Q8_0,
-                                      WN_DTYPE_BF16, WN_DTYPE_BF16, WN_DTYPE_F16};
-    static const size_t n_out[N] = {130, 5, 70, 33, 40, 35, 20};
+    static const wn_dtype types[N] = {WN_DTYPE_Q4_K, WN_DTYPE_Q6_K, WN_DTYPE_F32,  WN_DTYPE_Q4_0,
+                                      WN_DTYPE_Q8_0, WN_DTYPE_BF16, WN_DTYPE_BF16, WN_DTYPE_F16};
+    static const size_t n_out[N] = {130, 5, 70, 18, 33, 40, 35, 20};
     uint8_t *storage[N];
     wn_matrix *w[N];
     wn_product many[N];
     float *one[N], *bias = case_floats(130), *x = case_floats(m * n_in);
     for (size_t i = 0; i < N; i++) {
-        w[i] = make_wide(c, types[i], i == 5, n_out[i], n_in, &storage[i]);
+        const bool wide = i == 3 || i == 4 || i == 6;
+        w[i] = make_kind(c, types[i],
+                         wide       ? WIDE
+                         : prepared ? PREPARED
+                                    : AS_IT_IS,
+                         n_out[i], n_in, &storage[i]);
         many[i] = (wn_product){w[i], i == 1 ? bias : NULL, case_floats(m * n_out[i]), i == 2};
         one[i] = wn_alloc(m * n_out[i], sizeof(float));
         memcpy(one[i], many[i].y, m * n_out[i] * sizeof(float));
@@ -334,8 +370,8 @@ static void test_many_products(void **state)
     for (size_t i = 0; i < N_ISAS; i++) {
         wn_compute *c = case_compute(all_isas[i], 2);
         for (size_t m = 0; c && m <= 20; m += 5) {
-            check_many(c, m, false);
-            check_many(c, m, true);
+            for (int k = 0; k < 4; k++)
+                check_many(c, k / 2, m, k % 2);
         }
         wn_compute_close(c);
     }
@@ -426,7 +462,8 @@ static void test_emulation(void **state)
         const wn_dtype type = t < N_TYPES ? all_types[t] : WN_DTYPE_BF16;
         const size_t n_in = wn_dtype_block_elements(type) == 1 ? 277 : 512;
         uint8_t *storage = NULL;
-        wn_matrix *w = make_wide(hardware, type, t == N_TYPES, N_OUT, n_in, &storage);
+        wn_matrix *w =
+            make_kind(hardware, type, t == N_TYPES ? WIDE : AS_IT_IS, N_OUT, n_in, &storage);
         float *x = case_floats(M * n_in), *y = case_floats(2 * M * N_OUT);
         wn_matmul(hardware, w, x, M, NULL, y);
         wn_matmul(emulated, w, x, M, NULL, y + M * N_OUT);
@@ -443,11 +480,17 @@ static void test_emulation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types_and_row_counts), cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_wide_inputs),          cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_one_thread),           cmocka_unit_test(test_matrix_row),
-        cmocka_unit_test(test_many_products),        cmocka_unit_test(test_odd_activations),
-        cmocka_unit_test(test_mean_error),           cmocka_unit_test(test_emulation),
+        cmocka_unit_test(test_types_and_row_counts),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_wide_inputs),
+        cmocka_unit_test(test_prepared),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_one_thread),
+        cmocka_unit_test(test_matrix_row),
+        cmocka_unit_test(test_many_products),
+        cmocka_unit_test(test_odd_activations),
+        cmocka_unit_test(test_mean_error),
+        cmocka_unit_test(test_emulation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ static void make_matrix(wn_compute *c, self_data *s, size_t i, const self_case *
     t.data = s->storage[i];
     WN_ASSERT_OK(wn_matrix_create(&s->w[i], c, &t, err));
     if (k->tiles)
-        WN_ASSERT_OK(wn_matrix_pack_tiles(s->w[i], c, err));
+        WN_ASSERT_OK(wn_matrix_prepare(s->w[i], c, err));
     s->rows[i] = wn_alloc(n_out * k->d, sizeof(float));
     for (size_t r = 0; r < n_out; r++)
         wn_matrix_row(s->w[i], r, s->rows[i] + r * k->d);

@@ -1,0 +1,81 @@
+/* Prefill with plain weights that were rounded once (wn_matrix_prepare) to 16-bit words with one
+ * scale per row and 256 columns: the product of simd_packed_gemm.h without its widening, at up to
+ * twice the rate of f32. 256 * 4096 * 2047 < 2^31: weights lose 2^-13 of the largest in their
+ * block, activations 2^-12.
+ */
+#ifndef WN_KERNELS_SIMD_WORD_GEMM_H
+#define WN_KERNELS_SIMD_WORD_GEMM_H
+
+#include "kernels/simd_packed_gemm.h"
+#ifdef WN_LANES
+
+#define WN_WORD_LIMIT 4096.0f
+#define WN_WORD_X_LIMIT 2047.0f
+
+typedef struct word_sliver {
+    int16_t words[WN_GEMM_KC / 2][WN_NR][2];
+    float scale[WN_NR];
+} word_sliver;
+
+static void simd_word_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                 size_t n_k, void *out, float *temp)
+{
+    const size_t start = k0 * wn_dtype_block_bytes(w->type);
+    word_sliver *s = out;
+    wn_x_block row;
+    for (size_t r = 0; r < (n_rows + WN_NR - 1) / WN_NR * WN_NR; r++) {
+        word_sliver *here = s + r / WN_NR;
+        const size_t at = r % WN_NR;
+        if (r < n_rows)
+            weight_row_store(w->type, w->data + (row0 + r) * w->row_bytes + start, n_k, temp);
+        else
+            memset(temp, 0, n_k * sizeof *temp);
+        simd_quantize(temp, n_k, WN_WORD_LIMIT, &row);
+        for (size_t p = 0; p < n_k / 2; p++)
+            memcpy(here->words[p][at], row.q + 2 * p, sizeof here->words[p][at]);
+        here->scale[at] = row.scale;
+    }
+}
+
+static void simd_word_pack_strip(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
+                                 size_t n_k, void *out)
+{
+    (void)w;
+    pack_word_strip(x, x_stride, n_rows, n_k, WN_WORD_X_LIMIT, out);
+}
+
+static void simd_word_multiply(const wn_matrix *w, const void *strip, const void *sliver,
+                               size_t n_rows, size_t n_cols, size_t n_k, const wn_gemm_out *out)
+{
+    const word_sliver *s = sliver;
+    const packed_strip *x = strip;
+    (void)w;
+    vi acc[WN_PACKED_MR][2];
+    WN_UNROLL
+    for (int i = 0; i < WN_PACKED_MR; i++)
+        acc[i][0] = acc[i][1] = vi_set1(0);
+    multiply_words(s->words, x, 0, n_k / 2, acc, WN_PACKED_MR);
+    const vf scale[2] = {vf_load(s->scale), vf_load(s->scale + WN_LANES)};
+    WN_UNROLL
+    for (int i = 0; i < WN_PACKED_MR; i++) {
+        if ((size_t)i >= n_rows)
+            break;
+        const vf x_scale = vf_set1(x->scale[i]);
+        const vf sum[2] = {vf_mul(vi_to_f32(acc[i][0]), vf_mul(scale[0], x_scale)),
+                           vf_mul(vi_to_f32(acc[i][1]), vf_mul(scale[1], x_scale))};
+        store_tile_row(sum, n_cols, out, (size_t)i);
+    }
+}
+
+static const wn_gemm_kernels simd_word_gemm = {
+    .mr = WN_PACKED_MR,
+    .nr = WN_NR,
+    .strip_bytes = sizeof(packed_strip),
+    .sliver_bytes = sizeof(word_sliver),
+    .pack_strip = simd_word_pack_strip,
+    .pack_panel = simd_word_pack_panel,
+    .multiply = simd_word_multiply,
+};
+
+#endif
+#endif
