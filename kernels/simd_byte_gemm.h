@@ -86,7 +86,9 @@ WN_INLINE void widen_byte_rows(const wn_dtype type, const uint8_t *group, const 
                                size_t lane, size_t n_k, byte_sliver *s, size_t at)
 {
     const wn_packed_format f = wn_packed_format_of(type);
+    const uint8_t *block = group;
     for (size_t g = 0; g < n_k / WN_GROUP; g++, group += f.group_bytes) {
+        fetch_next_block(f, block, lane, g);
         WN_UNROLL
         for (int i = 0; i < 4; i++) {
             vi b[2];

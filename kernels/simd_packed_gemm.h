@@ -98,6 +98,16 @@ WN_INLINE void widen_group(const wn_dtype type, const uint8_t *group, const vi s
     }
 }
 
+/* While group g of 256 columns of a panel is read, its part of the next 256 is fetched: with few
+ * rows of x, waiting for memory is most of the work. */
+WN_INLINE void fetch_next_block(const wn_packed_format f, const uint8_t *block, size_t lane,
+                                size_t g)
+{
+    const size_t bytes = wn_block_bytes(f, WN_BLOCK), share = bytes / (WN_BLOCK / WN_GROUP);
+    for (size_t at = 0; lane == 0 && at < share; at += 64)
+        __builtin_prefetch(block + bytes + g * share + at, 0, 2);
+}
+
 /* LANES rows of a panel into lanes `at` of a sliver. */
 WN_INLINE void widen_rows(const wn_dtype type, const uint8_t *group, const uint8_t *record,
                           size_t lane, size_t n_k, packed_sliver *s, size_t at)
@@ -105,7 +115,9 @@ WN_INLINE void widen_rows(const wn_dtype type, const uint8_t *group, const uint8
     const wn_packed_format f = wn_packed_format_of(type);
     const bool scaled = words_scaled(type);
     const vf most = scaled && f.scale_step == 32 ? largest_d(f, record, lane, n_k) : vf_zero();
+    const uint8_t *block = group;
     for (size_t g = 0; g < n_k / WN_GROUP; g++, group += f.group_bytes) {
+        fetch_next_block(f, block, lane, g);
         vi scale[2];
         if (scaled)
             word_scales(type, record, lane, g, most, scale);
