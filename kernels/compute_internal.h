@@ -5,7 +5,7 @@
 #include "kernels/kernel_table.h"
 
 #define WN_GEMM_MC 512 /* rows of x packed at a time, less what is not a whole strip */
-#define WN_GEMM_TEMP (32 * WN_GEMM_KC) /* floats that packing a panel needs */
+#define WN_GEMM_TEMP (32 * WN_GEMM_KC) /* floats that packing slivers needs */
 #define WN_GEMM_KS 4096                /* columns of x packed at a time: a multiple of WN_GEMM_KC */
 #define WN_PARTIAL_ROWS 2048           /* of attention that is split by keys */
 #define WN_PACKED_MAX_COLS 32768       /* a matrix of more columns is not packed */

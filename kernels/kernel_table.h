@@ -52,7 +52,7 @@ static inline float wn_x_limit(wn_dtype type)
  * in registers, in order of k, and added to what was there: so an element's bits depend on its row
  * of x and its row of w only. */
 #define WN_GEMM_KC 256 /* a multiple of every quantisation block */
-#define WN_GEMM_NC 128 /* columns (rows of w) of one panel: its f32 values are 1/8 of a 1 MB L2 */
+#define WN_GEMM_NC 128 /* columns (rows of w) of a unit at most */
 
 /* Where a tile's sums go, strides in floats: y = from + sum + bias. */
 typedef struct wn_gemm_out {
@@ -65,16 +65,16 @@ typedef struct wn_gemm_out {
 typedef struct wn_gemm_kernels {
     size_t mr, nr;       /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
     size_t strip_bytes;  /* mr rows of KC columns */
-    size_t sliver_bytes; /* nr rows of w, KC columns; a panel is whole slivers */
+    size_t sliver_bytes; /* nr rows of w, KC columns: what stays in L1 while rows of x pass */
     /* Largest |q| in a strip for weights of a type; NULL: strips do not depend on the type. */
     float (*x_limit)(wn_dtype type);
     /* One strip: x [n_rows <= mr][n_k <= KC], row stride in floats, as products with w want it. */
     void (*pack_strip)(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
                        size_t n_k, void *out);
-    /* One panel: rows row0 .. row0 + n_rows (<= NC) and columns k0 .. k0 + n_k (<= KC) of w. temp:
-     * 32 * KC floats. */
-    void (*pack_panel)(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
-                       void *out, float *temp);
+    /* Slivers that follow each other: rows row0 .. row0 + n_rows (<= NC) and columns k0 .. k0 + n_k
+     * (<= KC) of w. temp: 32 * KC floats. */
+    void (*pack_slivers)(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
+                         void *out, float *temp);
     /* One tile of n_rows times n_cols <= nr: strip . sliver. */
     void (*multiply)(const wn_matrix *w, const void *strip, const void *sliver, size_t n_rows,
                      size_t n_cols, size_t n_k, const wn_gemm_out *out);

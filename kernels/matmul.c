@@ -100,21 +100,19 @@ static void pack_unit(void *ctx, size_t unit, size_t worker)
                          wn_size_min(b->n_k - k, WN_GEMM_KC), strip_at(b, unit, k));
 }
 
-/* One panel times all packed rows; `out` is of the first row and column. The panel's slivers stay
- * in the caches nearest, rows stream. */
-static void multiply_panel(const batch *b, const wn_matrix *w, const uint8_t *panel,
-                           size_t n_columns, size_t k, size_t n_k, const wn_gemm_out *out)
+/* Columns j .. of a unit, at most a sliver: all packed rows of x, which are read as one stream. */
+static void multiply_sliver(const batch *b, const wn_matrix *w, const uint8_t *sliver, size_t j,
+                            size_t n_columns, size_t k, size_t n_k, const wn_gemm_out *out)
 {
     const wn_gemm_kernels *g = b->g;
-    for (size_t j = 0; j < n_columns; j += g->nr, panel += g->sliver_bytes)
-        for (size_t row = 0; row < b->n_rows; row += g->mr) {
-            wn_gemm_out tile = *out;
-            tile.from = out->from ? out->from + row * out->from_stride + j : NULL;
-            tile.bias = out->bias ? out->bias + j : NULL;
-            tile.y = out->y + row * out->y_stride + j;
-            g->multiply(w, strip_at(b, row / g->mr, k), panel, wn_size_min(b->n_rows - row, g->mr),
-                        wn_size_min(n_columns - j, g->nr), n_k, &tile);
-        }
+    for (size_t row = 0; row < b->n_rows; row += g->mr) {
+        wn_gemm_out tile = *out;
+        tile.from = out->from ? out->from + row * out->from_stride + j : NULL;
+        tile.bias = out->bias ? out->bias + j : NULL;
+        tile.y = out->y + row * out->y_stride + j;
+        g->multiply(w, strip_at(b, row / g->mr, k), sliver, wn_size_min(b->n_rows - row, g->mr),
+                    n_columns, n_k, &tile);
+    }
 }
 
 /* Of a unit's columns of x from k on. Between its first and its last ones sums lie in `sums`,
@@ -139,20 +137,23 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
 {
     const batch *b = ctx;
     const wn_gemm_kernels *g = b->g;
-    uint8_t *panel = wn_compute_scratch(b->c, worker);
-    float *temp = (float *)(void *)(panel + WN_GEMM_NC / g->nr * g->sliver_bytes);
+    uint8_t *sliver = wn_compute_scratch(b->c, worker);
+    float *temp = (float *)(void *)(sliver + g->sliver_bytes);
     float *sums = temp + WN_GEMM_TEMP;
     size_t column = 0, n_columns = 0;
     const wn_product *p = find_unit(b, unit, &column, &n_columns);
     for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC) {
         const size_t n_k = wn_size_min(b->n_k - k, WN_GEMM_KC);
         const wn_gemm_out out = unit_out(b, p, column, k, sums);
-        const uint8_t *packed = panel;
-        if (p->w->slivers)
-            packed = wn_matrix_sliver(p->w, g, column, b->k0 + k);
-        else
-            g->pack_panel(p->w, column, n_columns, b->k0 + k, n_k, panel, temp);
-        multiply_panel(b, p->w, packed, n_columns, k, n_k, &out);
+        for (size_t j = 0; j < n_columns; j += g->nr) {
+            const size_t n = wn_size_min(n_columns - j, g->nr);
+            const uint8_t *packed = sliver;
+            if (p->w->slivers)
+                packed = wn_matrix_sliver(p->w, g, column + j, b->k0 + k);
+            else
+                g->pack_slivers(p->w, column + j, n, b->k0 + k, n_k, sliver, temp);
+            multiply_sliver(b, p->w, packed, j, n, k, n_k, &out);
+        }
     }
 }
 

@@ -121,9 +121,9 @@ static void slivers_unit(void *ctx, size_t unit, size_t worker)
     const size_t row = unit * WN_GEMM_NC;
     float *temp = (float *)(void *)wn_compute_scratch(r->c, worker);
     for (size_t k = 0; k < r->w->n_in; k += WN_GEMM_KC)
-        g->pack_panel(r->w, row, wn_size_min(r->w->n_out - row, WN_GEMM_NC), k,
-                      wn_size_min(r->w->n_in - k, WN_GEMM_KC), wn_matrix_sliver(r->w, g, row, k),
-                      temp);
+        g->pack_slivers(r->w, row, wn_size_min(r->w->n_out - row, WN_GEMM_NC), k,
+                        wn_size_min(r->w->n_in - k, WN_GEMM_KC), wn_matrix_sliver(r->w, g, row, k),
+                        temp);
 }
 
 static wn_status pack_slivers(wn_matrix *w, wn_compute *c, wn_error *err)

@@ -132,8 +132,8 @@ WN_INLINE void widen_byte_sliver(const wn_matrix *w, const wn_dtype type, size_t
     }
 }
 
-static void simd_byte_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
-                                 size_t n_k, void *out, float *temp)
+static void simd_byte_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                   size_t n_k, void *out, float *temp)
 {
     byte_sliver *s = out;
     (void)temp;
@@ -304,7 +304,7 @@ static const wn_gemm_kernels simd_byte_gemm = {
     .strip_bytes = WN_BYTE_MR * sizeof(byte_strip_row),
     .sliver_bytes = sizeof(byte_sliver),
     .pack_strip = simd_byte_pack_strip,
-    .pack_panel = simd_byte_pack_panel,
+    .pack_slivers = simd_byte_pack_slivers,
     .multiply = simd_byte_multiply,
 };
 

@@ -1,7 +1,7 @@
 /* Blocked f32 product: packing and the register tile (MR rows of x by two vectors of columns).
  *
  * Packed layouts, f32:  strip [n_k][MR];  sliver [n_k][NR].
- * One tile step reads two vectors of the panel and MR broadcasts of the strip for 2 MR
+ * One tile step reads two vectors of the sliver and MR broadcasts of the strip for 2 MR
  * multiply-adds. Missing rows and columns are packed as zeros and not stored.
  */
 #ifndef WN_KERNELS_SIMD_GEMM_H
@@ -12,7 +12,7 @@
 
 #include "kernels/kernel_table.h"
 
-_Static_assert(WN_GEMM_NC % WN_NR == 0 && WN_GEMM_KC % 16 == 0, "panels are whole slivers");
+_Static_assert(WN_GEMM_NC % WN_NR == 0 && WN_GEMM_KC % 16 == 0, "units are whole slivers");
 
 /* acc[i] += sum over k of a[i * a_row + k * a_k] * b[k * b_k ...]; `rows` is a constant. */
 WN_INLINE void tile_multiply(vf (*acc)[2], const float *a, size_t a_row, size_t a_k, const float *b,
@@ -54,8 +54,8 @@ static void simd_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
 }
 
 /* LANES rows of w at a time: dequantise into temp [LANES][KC], turn into half a sliver. */
-static void simd_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
-                            void *out, float *temp)
+static void simd_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
+                              void *out, float *temp)
 {
     const size_t start = k0 / wn_dtype_block_elements(w->type) * wn_dtype_block_bytes(w->type);
     for (size_t r = 0; r < (n_rows + WN_NR - 1) / WN_NR * WN_NR; r += WN_LANES) {
@@ -125,7 +125,7 @@ static const wn_gemm_kernels simd_gemm = {
     .strip_bytes = WN_MR * WN_GEMM_KC * sizeof(float),
     .sliver_bytes = WN_NR * WN_GEMM_KC * sizeof(float),
     .pack_strip = simd_pack_strip,
-    .pack_panel = simd_pack_panel,
+    .pack_slivers = simd_pack_slivers,
     .multiply = simd_multiply,
 };
 

@@ -41,8 +41,8 @@ static void simd_pack_strip_bf16(const wn_matrix *w, const float *x, size_t x_st
     }
 }
 
-static void simd_pack_panel_bf16(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
-                                 size_t n_k, void *out, float *temp)
+static void simd_pack_slivers_bf16(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                   size_t n_k, void *out, float *temp)
 {
     const size_t start = k0 * wn_dtype_block_bytes(w->type);
     for (size_t r = 0; r < (n_rows + WN_NR - 1) / WN_NR * WN_NR; r += 16) {
@@ -99,7 +99,7 @@ static const wn_gemm_kernels simd_gemm_bf16 = {
     .strip_bytes = WN_MR * WN_GEMM_KC * sizeof(uint16_t),
     .sliver_bytes = WN_NR * WN_GEMM_KC * sizeof(uint16_t),
     .pack_strip = simd_pack_strip_bf16,
-    .pack_panel = simd_pack_panel_bf16,
+    .pack_slivers = simd_pack_slivers_bf16,
     .multiply = simd_multiply_bf16,
 };
 

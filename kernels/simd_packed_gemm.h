@@ -159,8 +159,8 @@ WN_INLINE void widen_sliver(const wn_matrix *w, const wn_dtype type, size_t row0
     }
 }
 
-static void simd_packed_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
-                                   size_t n_k, void *out, float *temp)
+static void simd_packed_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                     size_t n_k, void *out, float *temp)
 {
     packed_sliver *s = out;
     (void)temp;
@@ -288,7 +288,7 @@ static const wn_gemm_kernels simd_packed_gemm = {
     .sliver_bytes = sizeof(packed_sliver),
     .x_limit = packed_x_limit,
     .pack_strip = simd_packed_pack_strip,
-    .pack_panel = simd_packed_pack_panel,
+    .pack_slivers = simd_packed_pack_slivers,
     .multiply = simd_packed_multiply,
 };
 

@@ -17,8 +17,8 @@ typedef struct word_sliver {
     float scale[WN_NR];
 } word_sliver;
 
-static void simd_word_pack_panel(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
-                                 size_t n_k, void *out, float *temp)
+static void simd_word_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                   size_t n_k, void *out, float *temp)
 {
     const size_t start = k0 * wn_dtype_block_bytes(w->type);
     word_sliver *s = out;
@@ -73,7 +73,7 @@ static const wn_gemm_kernels simd_word_gemm = {
     .strip_bytes = sizeof(packed_strip),
     .sliver_bytes = sizeof(word_sliver),
     .pack_strip = simd_word_pack_strip,
-    .pack_panel = simd_word_pack_panel,
+    .pack_slivers = simd_word_pack_slivers,
     .multiply = simd_word_multiply,
 };
 
