@@ -65,9 +65,9 @@ void wn_matrix_free(wn_matrix *w);
  * wide inputs, nor in an exact context. */
 wn_status wn_matrix_prepare(wn_matrix *w, wn_compute *c, wn_error *err);
 bool wn_matrix_is_packed(const wn_matrix *w);
-/* wn_matmul with w takes no 8-bit and, of plain types, no activations rounded to bf16: those of
- * BF16 become sums of two bf16 numbers where there are tiles, others stay in f32. Before its first
- * product and instead of wn_matrix_prepare. */
+/* Products with w take no 8-bit activations; wn_matmul, with plain types, none rounded to bf16:
+ * those of BF16 become sums of two bf16 numbers where there are tiles, others stay in f32. Before
+ * its first product and instead of wn_matrix_prepare. */
 void wn_matrix_set_wide_inputs(wn_matrix *w);
 size_t wn_matrix_rows(const wn_matrix *w); /* n_out */
 size_t wn_matrix_cols(const wn_matrix *w); /* n_in */
@@ -107,11 +107,12 @@ void wn_matmul_normed(wn_compute *c, const wn_product *products, size_t n, const
  * the two differ, so who wants the bits of wn_matmul again has to call it again, whatever m is.
  *
  * Rounding of activations: packed weights are multiplied in integers. Decoding: 16 or 12 bits in
- * blocks of 256 columns (2^-16 or 2^-12 of the block's largest). wn_matmul: bf16 operands with AMX;
- * elsewhere 8 bits in groups of 32 columns on sets with an instruction for that. Plain weights:
- * f32, or in wn_matmul bf16 operands where the set has them, or what wn_matrix_prepare made.
- * wn_matrix_set_wide_inputs restricts this: 16 bits with AMX and BF16 weights, all of f32 with
- * other plain ones. Sums in f32 or exact.
+ * blocks of 256 columns (2^-16 or 2^-12 of the block's largest), on AVX2 with weights of 4 to 6
+ * bits 8 in groups of 32. wn_matmul: bf16 operands with AMX; elsewhere 8 bits in groups of 32
+ * columns on sets with an instruction for that. Plain weights: f32, or in wn_matmul bf16 operands
+ * where the set has them, or what wn_matrix_prepare made. wn_matrix_set_wide_inputs restricts this:
+ * no 8 bits, 16 bits with AMX and BF16 weights, all of f32 with other plain ones. Sums in f32 or
+ * exact.
  */
 void wn_matmul_decode(wn_compute *c, const wn_product *products, size_t n, const float *x,
                       size_t m);

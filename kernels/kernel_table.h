@@ -28,17 +28,25 @@ struct wn_matrix {
     wn_panel_region *region; /* that panels, tiles or slivers lie in */
     uint8_t *tiles;          /* [n_out / 32][n_in / 32][2] tiles of 1 KB; NULL: none */
     uint8_t *slivers;        /* of word_gemm: [n_in / KC][n_out / nr]; NULL: none */
-    bool wide_x;             /* no 8-bit or single bf16 activations in products of many rows */
+    bool wide_x;             /* no 8-bit activations, nor, many rows, single bf16 ones */
 };
 
 #define WN_GEMV_ROWS 8 /* rows of x in one pass over the weights */
 
-/* Up to 256 columns of a row of activations as integers, x = scale * q (simd_quantize.h). */
+/* Up to 256 columns of a row of activations as integers (simd_quantize.h), 16 bits with one scale,
+ * x = scale * q, or 8 bits with a scale per group of 32 columns, x = scales[k / 32] * bytes[k]. */
 typedef struct wn_x_block {
-    int16_t q[256];     /* in each quad of columns: 0, 2, 1, 3 */
-    int32_t sum[8];     /* of q, per 32 columns */
-    float float_sum[8]; /* the same */
-    float scale, cache_line_end[15];
+    union {
+        int16_t q[256]; /* in each quad of columns: 0, 2, 1, 3 */
+        struct {
+            int8_t bytes[256];
+            float scales[8];
+            int16_t half_sums[8][2]; /* of bytes, per 16 columns */
+        };
+    };
+    int32_t sum[8];                  /* of q or bytes, per 32 columns */
+    float float_sum[8];              /* the same; with 8 bits times the group's scale */
+    float scale, cache_line_end[15]; /* with 8 bits: 1 */
 } wn_x_block;
 
 /* Largest |q|: with scales per 32 columns sums of 32 products have to fit 32 bits, with scales of
@@ -180,6 +188,10 @@ typedef struct wn_kernel_table {
     void (*packed_gemv)(const wn_matrix *w, size_t row0, size_t n_rows, const wn_x_block *x,
                         size_t x_stride, size_t m, bool add, const float *bias, float *y,
                         size_t y_stride);
+    /* The same with 8-bit activations, not for Q8_0; NULL: packed_gemv serves all. */
+    void (*byte_gemv)(const wn_matrix *w, size_t row0, size_t n_rows, const wn_x_block *x,
+                      size_t x_stride, size_t m, bool add, const float *bias, float *y,
+                      size_t y_stride);
     const wn_gemm_kernels *packed_gemm;
     /* The same with 8-bit activations, for weights of up to byte_bits, not for Q6_K; NULL:
      * packed_gemm serves them. */
@@ -187,8 +199,9 @@ typedef struct wn_kernel_table {
     size_t byte_bits;
     /* Instead of fast_gemm, packed_gemm and byte_gemm; NULL where there are no tiles. */
     const wn_tile_kernels *tiles;
-    /* n <= 256 columns, a multiple of 32. */
+    /* n <= 256 columns, a multiple of 32, to 16 bits, |q| <= limit, or, for byte_gemv, to 8. */
     void (*quantize)(const float *x, size_t n, float limit, wn_x_block *out);
+    void (*quantize_bytes)(const float *x, size_t n, wn_x_block *out);
     void (*attention)(const wn_attention_args *a, const wn_attention_span *span, void *scratch);
     size_t attention_rows, attention_row_step, attention_scratch_bytes;
     void (*rmsnorm)(const float *x, const float *w, size_t m, size_t d, float eps, float *y);

@@ -10,6 +10,8 @@ const wn_kernel_table wn_kernels_avx2 = {
     WN_SIMD_PARTS,
     WN_SIMD_ATTENTION,
     .word_gemm = &simd_word_gemm,
+    .byte_gemv = simd_byte_gemv,
+    .quantize_bytes = simd_quantize_bytes,
     .packed_gemm = &simd_packed_gemm,
     .byte_gemm = &simd_byte_gemm,
     .byte_bits = WN_BYTE_BITS,

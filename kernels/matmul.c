@@ -49,6 +49,11 @@ static void choose_unit_columns(batch *b, size_t least, size_t most)
         b->unit_columns /= 2;
 }
 
+static bool gemv_takes_bytes(const wn_compute *c, const wn_matrix *w)
+{
+    return c->kernels->byte_gemv && w->type != WN_DTYPE_Q8_0 && !w->wide_x;
+}
+
 static void gemv_unit(void *ctx, size_t unit, size_t worker)
 {
     const batch *b = ctx;
@@ -57,20 +62,27 @@ static void gemv_unit(void *ctx, size_t unit, size_t worker)
     const wn_product *p = find_unit(b, unit, &row0, &n);
     const wn_kernel_table *k = b->c->kernels;
     if (p->w->panels)
-        k->packed_gemv(p->w, row0, n, b->c->x_blocks, wn_size_div_up(b->n_in, 256), b->m, p->add,
-                       p->bias, p->y, p->w->n_out);
+        (gemv_takes_bytes(b->c, p->w) ? k->byte_gemv : k->packed_gemv)(
+            p->w, row0, n, b->c->x_blocks, wn_size_div_up(b->n_in, 256), b->m, p->add, p->bias,
+            p->y, p->w->n_out);
     else
         k->gemv(p->w, row0, n, b->x, b->m, p->add, p->bias, p->y, p->w->n_out);
 }
 
 static void quantize_rows(const batch *b)
 {
+    const wn_matrix *w = b->products->w;
+    const wn_kernel_table *kernels = b->c->kernels;
     wn_x_block *out = b->c->x_blocks;
-    const float limit = wn_x_limit(b->products->w->type);
     for (size_t j = 0; j < b->m; j++)
-        for (size_t k = 0; k < b->n_in; k += 256)
-            b->c->kernels->quantize(b->x + j * b->n_in + k, wn_size_min(b->n_in - k, 256), limit,
-                                    out++);
+        for (size_t k = 0; k < b->n_in; k += 256, out++) {
+            const float *x = b->x + j * b->n_in + k;
+            const size_t n = wn_size_min(b->n_in - k, 256);
+            if (gemv_takes_bytes(b->c, w))
+                kernels->quantize_bytes(x, n, out);
+            else
+                kernels->quantize(x, n, wn_x_limit(w->type), out);
+        }
 }
 
 static void run_gemv(batch *b)
@@ -175,8 +187,8 @@ static void run_gemm(batch *b)
 static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
 {
     const wn_kernel_table *k = c->kernels;
-    const bool bytes =
-        !w->wide_x && k->byte_gemm && wn_packed_bits(wn_packed_format_of(w->type)) <= k->byte_bits;
+    const bool bytes = k->byte_gemm && w->type != WN_DTYPE_Q6_K && !w->wide_x &&
+                       wn_packed_bits(wn_packed_format_of(w->type)) <= k->byte_bits;
     if (w->panels)
         return bytes ? k->byte_gemm : k->packed_gemm;
     if (w->slivers)
@@ -193,8 +205,10 @@ static bool same_kind(const wn_compute *c, const wn_matrix *a, const wn_matrix *
         return true;
     if (!a->panels != !b->panels)
         return false;
+    if (decode && gemv_takes_bytes(c, a) != gemv_takes_bytes(c, b))
+        return false;
     if (decode)
-        return !a->panels || wn_x_limit(a->type) == wn_x_limit(b->type);
+        return !a->panels || gemv_takes_bytes(c, a) || wn_x_limit(a->type) == wn_x_limit(b->type);
     const wn_gemm_kernels *g = gemm_of(c, a);
     return g == gemm_of(c, b) && (!g || !g->x_limit || g->x_limit(a->type) == g->x_limit(b->type));
 }

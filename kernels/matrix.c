@@ -71,8 +71,7 @@ wn_status wn_matrix_create(wn_matrix **out, wn_compute *c, const wn_tensor *w, w
                      .data = w->data,
                      .n_out = w->shape[0],
                      .n_in = w->shape[1],
-                     .row_bytes = row_bytes,
-                     .wide_x = w->dtype == WN_DTYPE_Q6_K};
+                     .row_bytes = row_bytes};
     const bool packs = !c->exact && wn_packed_format_of(m->type).group_bytes > 0 && w->bytes > 0 &&
                        m->n_in <= WN_PACKED_MAX_COLS;
     if (packs && !pack(m, c)) {

@@ -41,29 +41,13 @@ typedef struct byte_strip_row {
     float sum[WN_GEMM_KC / WN_GROUP]; /* scale * sum of q */
 } byte_strip_row;
 
-/* Quads 2 i and 2 i + 1 of a group as bytes u; type and i are constants. The bytes of a word are
- * its even and its odd column, so a lane holds columns 0, 1, 2, 3 of its quad. */
-WN_INLINE void unpack_bytes(const wn_dtype type, const uint8_t *group, const int i, vi b[2])
+/* As unpack_bytes, and for VNNI u - offset + 128: no carry from byte to byte. */
+WN_INLINE void widen_bytes(const wn_dtype type, const uint8_t *group, const int i, vi b[2])
 {
-    if (type == WN_DTYPE_Q8_0) {
-        b[0] = vi_load(group + 128 * i);
-        b[1] = vi_load(group + 128 * i + 64);
-        return;
-    }
-    const vi v = vi_load(group + 64 * i);
-    b[0] = vi_and(v, 0x0f0f0f0f);
-    b[1] = vi_and(vi_shift_right16(v, 4), 0x0f0f0f0f);
-    if (type ==
-        WN_DTYPE_Q5_K) { /* bit 2 * quad of a word is its even column, the next its odd one */
-        const vi high = vi_load(group + 256);
-        for (int j = 0; j < 2; j++) {
-            const int at = 4 * i + 2 * j;
-            b[j] = vi_or(b[j], FIELD_AT_4(high, at, 0x10));
-            b[j] = vi_or(b[j], vi_shift_left16(FIELD_AT_4(high, at + 1, 0x10), 8));
-        }
-    }
+    unpack_bytes(type, group, i, b);
 #ifdef __AVX512VNNI__
-    /* no carry from byte to byte: u - offset + 128 fits */
+    if (type == WN_DTYPE_Q8_0)
+        return;
     const vi shift =
         vi_set1((int)((128u - (unsigned)wn_packed_format_of(type).offset) * 0x01010101u));
     b[0] = vi_add(b[0], shift);
@@ -92,7 +76,7 @@ WN_INLINE void widen_byte_rows(const wn_dtype type, const uint8_t *group, const 
         WN_UNROLL
         for (int i = 0; i < 4; i++) {
             vi b[2];
-            unpack_bytes(type, group + 4 * lane, i, b);
+            widen_bytes(type, group + 4 * lane, i, b);
             vi_store(s->bytes[8 * g + 2 * (size_t)i][at], b[0]);
             vi_store(s->bytes[8 * g + 2 * (size_t)i + 1][at], b[1]);
         }
@@ -151,40 +135,11 @@ static void simd_byte_pack_slivers(const wn_matrix *w, size_t row0, size_t n_row
     }
 }
 
-/* 32 columns to bytes; their sum. */
-WN_INLINE int quantize_bytes(const float *x, vf inverse, int8_t *q)
+WN_INLINE void pack_byte_group(const float *x, byte_strip_row *out, size_t g)
 {
-    vi v[32 / WN_LANES];
-    WN_UNROLL
-    for (size_t i = 0; i < 32 / WN_LANES; i++)
-        v[i] = vi_from_f32(vf_mul(vf_load(x + WN_LANES * i), inverse));
-#if WN_LANES == 16
-    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(v[0]));
-    _mm_storeu_si128((__m128i *)(void *)(q + 16), _mm512_cvtsepi32_epi8(v[1]));
-    return vi_total(vi_add(v[0], v[1]));
-#else /* packs work within halves of 128 bits: dwords 0, 4, 1, 5, ... put them in order */
-    const vi low = _mm256_packs_epi32(v[0], v[1]), high = _mm256_packs_epi32(v[2], v[3]);
-    vi_store(q, _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
-                                            _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-    return vi_total(vi_add(vi_add(v[0], v[1]), vi_add(v[2], v[3])));
-#endif
-}
-
-/* 32 columns. As in simd_quantize.h, a group with a value that is not finite gets scale NaN. */
-WN_INLINE void quantize_byte_group(const float *x, byte_strip_row *out, size_t g)
-{
-    vf top = vf_zero(), zero_if_finite = vf_zero();
-    WN_UNROLL
-    for (size_t i = 0; i < 32; i += WN_LANES) {
-        top = vf_max(top, vf_abs(vf_load(x + i)));
-        zero_if_finite = vf_add(zero_if_finite, vf_mul(vf_load(x + i), vf_zero()));
-    }
-    const float most = vf_top(top), spoiled = vf_sum(zero_if_finite);
-    const float usable = most > 0 && spoiled == 0 ? most : 1;
-    const int sum = quantize_bytes(x, vf_set1(usable < 1e-30f ? 0 : 127 / usable), out->q + 32 * g);
-    out->scale[g] = usable / 127 + spoiled;
-    out->start[g] = -128 * (spoiled == 0 ? sum : 0);
-    out->sum[g] = out->scale[g] * (float)(spoiled == 0 ? sum : 0);
+    const int sum = quantize_byte_group(x, out->q + 32 * g, out->scale + g, NULL);
+    out->start[g] = -128 * sum;
+    out->sum[g] = out->scale[g] * (float)sum;
 }
 
 static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
@@ -195,7 +150,7 @@ static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_st
     for (size_t i = 0; i < WN_BYTE_MR; i++)
         for (size_t g = 0; g < n_k / WN_GROUP; g++)
             if (i < n_rows)
-                quantize_byte_group(x + i * x_stride + WN_GROUP * g, blocks + i, g);
+                pack_byte_group(x + i * x_stride + WN_GROUP * g, blocks + i, g);
             else
                 blocks[i].scale[g] = blocks[i].sum[g] = 0;
 }

@@ -15,6 +15,7 @@
     vi_and((shift) >= 4 ? vi_shift_right16(bits, (shift) >= 4 ? (shift)-4 : 0)                     \
                         : vi_shift_left16(bits, (shift) < 4 ? 4 - (shift) : 0),                    \
            (mask)*0x10001)
+#define ODD_BYTES ((int)0xff00ff00u)
 
 /* u of quads 2 i and 2 i + 1 of a group: even, odd, even, odd. `group` points at the first byte of
  * the LANES rows; type and i are constants. */
@@ -45,6 +46,38 @@ WN_INLINE void unpack_quads(const wn_dtype type, const uint8_t *group, const int
         w[1] = vi_or(w[1], FIELD_AT_4(odd, 4 * i, 0x30));
         w[2] = vi_or(w[2], FIELD_AT_4(even, 4 * i + 2, 0x30));
         w[3] = vi_or(w[3], FIELD_AT_4(odd, 4 * i + 2, 0x30));
+    }
+}
+
+/* Bits 5 (and 6) of quads 4 half .. 4 half + 3 of a group: in each byte, as unpack_bytes has them,
+ * at bits 2 * (quad % 4). With Q5_K others lie between them. */
+WN_INLINE vi high_bits(const wn_dtype type, const uint8_t *group, const int half)
+{
+    const vi v = vi_load(group + 256);
+    if (type == WN_DTYPE_Q5_K)
+        return half ? vi_or(vi_shift_right16(v, 8), vi_and(vi_shift_right16(v, 1), ODD_BYTES))
+                    : vi_or(vi_and(v, 0x00ff00ff), vi_and(vi_shift_left16(v, 7), ODD_BYTES));
+    const vi odd = vi_load(group + 256 + 64);
+    return half ? vi_or(vi_shift_right16(v, 8), vi_and(odd, ODD_BYTES))
+                : vi_or(vi_and(v, 0x00ff00ff), vi_shift_left16(odd, 8));
+}
+
+/* u of quads 2 i and 2 i + 1 as bytes: a lane of b[0] has columns 0, 1, 2, 3 of the first. */
+WN_INLINE void unpack_bytes(const wn_dtype type, const uint8_t *group, const int i, vi b[2])
+{
+    if (type == WN_DTYPE_Q8_0) {
+        b[0] = vi_load(group + 128 * i);
+        b[1] = vi_load(group + 128 * i + 64);
+        return;
+    }
+    const vi v = vi_load(group + 64 * i);
+    b[0] = vi_and(v, 0x0f0f0f0f);
+    b[1] = vi_and(vi_shift_right16(v, 4), 0x0f0f0f0f);
+    if (type == WN_DTYPE_Q5_K || type == WN_DTYPE_Q6_K) {
+        const vi high = high_bits(type, group, i / 2);
+        const int mask = type == WN_DTYPE_Q5_K ? 0x1010 : 0x3030, at = 4 * (i % 2);
+        b[0] = vi_or(b[0], FIELD_AT_4(high, at, mask));
+        b[1] = vi_or(b[1], FIELD_AT_4(high, at + 2, mask));
     }
 }
 

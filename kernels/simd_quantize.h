@@ -1,8 +1,9 @@
-/* Activations as 16-bit integers: blocks of up to 256 columns with one scale each.
+/* Activations as integers, in blocks of up to 256 columns.
  *
- * x = scale * q, |q| <= limit. The limit follows from the sums that have to fit 32 bits
- * (kernel_table.h); rounding is 2^-12 or 2^-16 of the block's largest magnitude, against 2^-8 of
- * the usual 8 bits. Within each quad of columns the order is 0, 2, 1, 3 (packed_weights.h).
+ * 16 bits: one scale, x = scale * q, |q| <= limit. The limit follows from the sums that have to fit
+ * 32 bits (kernel_table.h); rounding is 2^-12 or 2^-16 of the block's largest magnitude, against
+ * 2^-8 of the usual 8 bits. Within each quad of columns the order is 0, 2, 1, 3 (packed_weights.h).
+ * 8 bits: a scale per 32 columns, |q| <= 127.
  */
 #ifndef WN_KERNELS_SIMD_QUANTIZE_H
 #define WN_KERNELS_SIMD_QUANTIZE_H
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "kernels/kernel_table.h"
+#include "kernels/packed_weights.h"
 
 WN_INLINE float block_top(const float *x, size_t n)
 {
@@ -57,6 +59,60 @@ static void simd_quantize(const float *x, size_t n, float limit, wn_x_block *out
         out->float_sum[g] = (float)out->sum[g];
     }
     out->scale = usable / limit + spoiled;
+}
+
+/* 32 columns to bytes; their sum, and in half_sums, if not NULL, those of 16. */
+WN_INLINE int quantize_32(const float *x, vf inverse, int8_t *q, int16_t *half_sums)
+{
+    vi v[32 / WN_LANES];
+    WN_UNROLL
+    for (size_t i = 0; i < 32 / WN_LANES; i++)
+        v[i] = vi_from_f32(vf_mul(vf_load(x + WN_LANES * i), inverse));
+#if WN_LANES == 16
+    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(v[0]));
+    _mm_storeu_si128((__m128i *)(void *)(q + 16), _mm512_cvtsepi32_epi8(v[1]));
+    const vi half[2] = {v[0], v[1]};
+#else /* packs work within halves of 128 bits: dwords 0, 4, 1, 5, ... put them in order */
+    const vi low = _mm256_packs_epi32(v[0], v[1]), high = _mm256_packs_epi32(v[2], v[3]);
+    vi_store(q, _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
+                                            _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+    const vi half[2] = {vi_add(v[0], v[1]), vi_add(v[2], v[3])};
+#endif
+    for (int i = 0; half_sums && i < 2; i++)
+        half_sums[i] = (int16_t)vi_total(half[i]);
+    return vi_total(vi_add(half[0], half[1]));
+}
+
+/* A group of 32 columns to 8 bits, x = *scale * q; the sum of q. One with a value that is not
+ * finite gets scale NaN and sums of 0. */
+WN_INLINE int quantize_byte_group(const float *x, int8_t *q, float *scale, int16_t *half_sums)
+{
+    vf top = vf_zero(), zero_if_finite = vf_zero();
+    WN_UNROLL
+    for (size_t i = 0; i < 32; i += WN_LANES) {
+        top = vf_max(top, vf_abs(vf_load(x + i)));
+        zero_if_finite = vf_add(zero_if_finite, vf_mul(vf_load(x + i), vf_zero()));
+    }
+    const float most = vf_top(top), spoiled = vf_sum(zero_if_finite);
+    const float usable = most > 0 && spoiled == 0 ? most : 1;
+    const int sum = quantize_32(x, vf_set1(usable < 1e-30f ? 0 : 127 / usable), q, half_sums);
+    *scale = usable / 127 + spoiled;
+    if (spoiled == 0)
+        return sum;
+    if (half_sums)
+        half_sums[0] = half_sums[1] = 0;
+    return 0;
+}
+
+/* n <= 256 columns, a multiple of 32. */
+static inline void simd_quantize_bytes(const float *x, size_t n, wn_x_block *out)
+{
+    for (size_t g = 0; g < n / WN_GROUP; g++) {
+        out->sum[g] = quantize_byte_group(x + 32 * g, out->bytes + 32 * g, out->scales + g,
+                                          out->half_sums[g]);
+        out->float_sum[g] = out->scales[g] * (float)out->sum[g];
+    }
+    out->scale = 1;
 }
 
 #endif

@@ -33,10 +33,11 @@ static wn_matrix *make_kind(wn_compute *c, wn_dtype type, kind as, size_t n_out,
 
 /* What rounding may do to one product, beside the order of an f32 sum (1e-6 of the sum of
  * magnitudes, far below any wrong index): packed weights meet activations in steps of 1/32767 or
- * 1/2047 of the largest of 256 columns or, many rows (AVX2: of 4 or 5 bits), 1/127 of the largest
- * of 32, half a step each; AVX2 rounds the weights of Q8_0 as well, many rows, to steps of 1/4096
- * of the largest of 256 columns; bf16 operands lose 2^-8 each (many rows of the AMX sets, and of
- * plain types with AVX-512 BF16), wide ones, of two bf16 numbers, 2^-16. */
+ * 1/2047 of the largest of 256 columns or, many rows (AVX2: of 4 or 5 bits; and few rows of 4 to 6
+ * bits), 1/127 of the largest of 32, half a step each; AVX2 rounds the weights of Q8_0 as well,
+ * many rows, to steps of 1/4096 of the largest of 256 columns; bf16 operands lose 2^-8 each (many
+ * rows of the AMX sets, and of plain types with AVX-512 BF16), wide ones, of two bf16 numbers,
+ * 2^-16. */
 typedef struct rounding {
     double steps;    /* of a block of columns; 0: none */
     size_t block;    /* columns */
@@ -44,11 +45,9 @@ typedef struct rounding {
     double w_steps;  /* of a block of weights; 0: none */
 } rounding;
 
-static rounding wide_rounding_of(const wn_compute *c, wn_dtype type, bool decode, bool exact)
+static rounding words_rounding_of(wn_dtype type)
 {
-    const bool amx = !strncmp(wn_compute_isa(c), "amx", 3);
-    return (rounding){.block = 256,
-                      .relative = amx && type == WN_DTYPE_BF16 && !decode && !exact ? 0x1p-16 : 0};
+    return (rounding){wn_dtype_block_elements(type) == 256 ? 2047 : 32767, 256, 0, 0};
 }
 
 static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype type, bool decode,
@@ -63,9 +62,22 @@ static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype ty
         return (rounding){127, 32, 0, 0};
     if (packed && !decode && !strcmp(isa, "avx2") && type == WN_DTYPE_Q8_0)
         return (rounding){2047, 256, 0, 4000};
+    if (packed && decode && type != WN_DTYPE_Q8_0 && !strcmp(isa, "avx2"))
+        return (rounding){127, 32, 0, 0};
     if (packed && !bf16)
-        return (rounding){wn_dtype_block_elements(type) == 256 ? 2047 : 32767, 256, 0, 0};
+        return words_rounding_of(type);
     return (rounding){0, 256, bf16 ? 0x1.02p-7 : 0, 0};
+}
+
+static rounding wide_rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype type,
+                                 bool decode, bool exact)
+{
+    const bool amx = !strncmp(wn_compute_isa(c), "amx", 3);
+    const rounding r = rounding_of(c, w, type, decode, exact);
+    if (wn_matrix_is_packed(w))
+        return r.steps == 127 ? words_rounding_of(type) : r;
+    return (rounding){.block = 256,
+                      .relative = amx && type == WN_DTYPE_BF16 && !decode && !exact ? 0x1p-16 : 0};
 }
 
 static rounding prepared_rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype type,
@@ -128,7 +140,7 @@ static void check_kind(wn_compute *c, bool exact, wn_dtype type, kind as, size_t
     for (int decode = 0; decode < 2; decode++) {
         const wn_product p = {.w = w, .bias = with_bias ? bias : NULL, .y = y};
         (decode ? wn_matmul_decode : wn_matmul_many)(c, &p, 1, x, m);
-        const rounding r = as == WIDE       ? wide_rounding_of(c, type, decode, exact)
+        const rounding r = as == WIDE       ? wide_rounding_of(c, w, type, decode, exact)
                            : as == PREPARED ? prepared_rounding_of(c, w, type, decode, exact)
                                             : rounding_of(c, w, type, decode, exact);
         check_product(w, x, m, p.bias, r, y, what);
@@ -194,7 +206,7 @@ static void test_shapes(void **state)
     }
 }
 
-/* Plain types with inputs that are rounded less, of more columns than a stage of tiles has. */
+/* Inputs that are rounded less, of more columns than a stage of tiles has. */
 static void test_wide_inputs(void **state)
 {
     (void)state;
@@ -203,8 +215,10 @@ static void test_wide_inputs(void **state)
         const bool exact = i % 2;
         wn_compute *c = case_compute_of(all_isas[i / 2], 2, exact);
         for (size_t t = 0; c && t < N_TYPES; t++)
-            for (size_t j = 0; j < 7 && wn_dtype_block_elements(all_types[t]) == 1; j++)
-                check_kind(c, exact, all_types[t], WIDE, 37, 1250, rows[j], j % 2);
+            for (size_t j = 0; j < 7; j++)
+                check_kind(c, exact, all_types[t], WIDE, 37,
+                           wn_dtype_block_elements(all_types[t]) == 1 ? 1250 : 1280, rows[j],
+                           j % 2);
         wn_compute_close(c);
     }
 }
@@ -420,15 +434,17 @@ static void test_mean_error(void **state)
 {
     (void)state;
     enum { N_OUT = 64, N_IN = 2048, M = 32 };
-    static const wn_dtype types[] = {WN_DTYPE_F32, WN_DTYPE_Q8_0, WN_DTYPE_Q4_K};
+    static const wn_dtype types[] = {WN_DTYPE_F32, WN_DTYPE_Q8_0, WN_DTYPE_Q4_K, WN_DTYPE_Q6_K};
     for (size_t i = 0; i < N_ISAS; i++) {
         wn_compute *c = case_compute(all_isas[i], 2);
-        for (size_t t = 0; c && t < sizeof types / sizeof *types; t++) {
+        for (size_t t = 0; c && t < 2 * sizeof types / sizeof *types; t++) {
+            const wn_dtype type = types[t / 2];
+            const bool decode = t % 2;
             uint8_t *storage = NULL;
-            wn_matrix *w = make_matrix(c, types[t], N_OUT, N_IN, &storage);
+            wn_matrix *w = make_matrix(c, type, N_OUT, N_IN, &storage);
             float row[N_IN], *x = case_floats(M * N_IN), *y = case_floats(M * N_OUT);
             double error = 0, size = 0;
-            wn_matmul(c, w, x, M, NULL, y);
+            (decode ? wn_matmul_decode : wn_matmul_many)(c, &(wn_product){.w = w, .y = y}, 1, x, M);
             for (size_t r = 0; r < N_OUT; r++) {
                 wn_matrix_row(w, r, row);
                 for (size_t j = 0; j < M; j++) {
@@ -439,9 +455,9 @@ static void test_mean_error(void **state)
                     size += sum * sum;
                 }
             }
-            printf("%s %s: relative error %.2e\n", all_isas[i], wn_dtype_name(types[t]),
-                   sqrt(error / size));
-            const bool bytes = rounding_of(c, w, types[t], false, false).steps == 127;
+            printf("%s %s, %s rows: relative error %.2e\n", all_isas[i], wn_dtype_name(type),
+                   decode ? "few" : "many", sqrt(error / size));
+            const bool bytes = rounding_of(c, w, type, decode, false).steps == 127;
             assert_true(sqrt(error / size) < (bytes ? 0.006 : 0.004));
             free(x);
             free(y);
