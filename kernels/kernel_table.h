@@ -72,6 +72,7 @@ typedef struct wn_gemm_out {
 
 typedef struct wn_gemm_kernels {
     size_t mr, nr;       /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
+    bool in_panels;      /* slivers are the blocks of w's panels, nr is 16: no pack_slivers */
     size_t strip_bytes;  /* mr rows of KC columns */
     size_t sliver_bytes; /* nr rows of w, KC columns: what stays in L1 while rows of x pass */
     /* Largest |q| in a strip for weights of a type; NULL: strips do not depend on the type. */

@@ -1,7 +1,7 @@
 /* The table for AVX-512 (F, BW, DQ, VL, VNNI); compiled with these flags (kernels.cmake). */
 #include "kernels/simd_attention.h"
-#include "kernels/simd_byte_gemm.h"
 #include "kernels/simd_packed_gemm.h"
+#include "kernels/simd_panel_gemm.h"
 #include "kernels/simd_table.h"
 #include "kernels/simd_word_gemm.h"
 
@@ -11,6 +11,6 @@ const wn_kernel_table wn_kernels_avx512 = {
     WN_SIMD_ATTENTION,
     .word_gemm = &simd_word_gemm,
     .packed_gemm = &simd_packed_gemm,
-    .byte_gemm = &simd_byte_gemm,
-    .byte_bits = WN_BYTE_BITS,
+    .byte_gemm = &simd_panel_gemm,
+    .byte_bits = 8,
 };

@@ -144,6 +144,7 @@ static wn_gemm_out unit_out(const batch *b, const wn_product *p, size_t column, 
                          .y_stride = last ? stride : WN_GEMM_NC};
 }
 
+#define FEW_ROWS 64
 /* n_columns columns of y, all packed rows, all packed k. */
 static void multiply_unit(void *ctx, size_t unit, size_t worker)
 {
@@ -154,19 +155,27 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
     float *sums = temp + WN_GEMM_TEMP;
     size_t column = 0, n_columns = 0;
     const wn_product *p = find_unit(b, unit, &column, &n_columns);
-    for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC) {
-        const size_t n_k = wn_size_min(b->n_k - k, WN_GEMM_KC);
-        const wn_gemm_out out = unit_out(b, p, column, k, sums);
-        for (size_t j = 0; j < n_columns; j += g->nr) {
-            const size_t n = wn_size_min(n_columns - j, g->nr);
-            const uint8_t *packed = sliver;
-            if (p->w->slivers)
-                packed = wn_matrix_sliver(p->w, g, column + j, b->k0 + k);
-            else
-                g->pack_slivers(p->w, column + j, n, b->k0 + k, n_k, sliver, temp);
-            multiply_sliver(b, p->w, packed, j, n, k, n_k, &out);
+    /* Few rows: one panel after the other, as it lies in memory. Many: strips of x stay in the
+     * cache while all columns pass. */
+    const size_t columns_at_once = g->in_panels && b->n_rows <= FEW_ROWS ? g->nr : n_columns;
+    for (size_t first = 0; first < n_columns; first += columns_at_once)
+        for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC) {
+            const size_t n_k = wn_size_min(b->n_k - k, WN_GEMM_KC);
+            const wn_gemm_out out = unit_out(b, p, column, k, sums);
+            for (size_t j = first; j < wn_size_min(first + columns_at_once, n_columns);
+                 j += g->nr) {
+                const size_t n = wn_size_min(n_columns - j, g->nr);
+                const uint8_t *packed = sliver;
+                if (p->w->slivers)
+                    packed = wn_matrix_sliver(p->w, g, column + j, b->k0 + k);
+                else if (g->in_panels)
+                    packed = p->w->panels + (column + j) / WN_PANEL_ROWS * p->w->panel_bytes +
+                             wn_panel_group(wn_packed_format_of(p->w->type), b->k0 + k);
+                else
+                    g->pack_slivers(p->w, column + j, n, b->k0 + k, n_k, sliver, temp);
+                multiply_sliver(b, p->w, packed, j, n, k, n_k, &out);
+            }
         }
-    }
 }
 
 static void run_gemm(batch *b)

@@ -1,32 +1,22 @@
-/* Prefill with packed weights and activations of 8 bits: one instruction multiplies and sums four
- * columns a lane (AVX2: two, into 16 bits), twice the peak of the 16-bit product.
+/* Prefill with packed weights of 4 and 5 bits and activations of 8 bits on AVX2: one instruction
+ * multiplies and sums two columns a word, twice the peak of the 16-bit product.
  *
  * Activations have one scale per 32 columns, x = scale * q with |q| <= 127; weights are widened
- * once per block of columns into slivers of NR rows of unsigned bytes.
- *   VNNI  u = (value - offset) + 128, so that the sum of every group starts at -128 * sum q,
- *         whatever the type:
- *         y += sum over groups of sx * (d * (u . q - 128 sum q) - min * sum q)
- *   AVX2  u as packed, of 4 or 5 bits, so that several products of two columns fit 16 bits; what
- *         is subtracted for the offset joins the minimum:
- *         y += sum over groups of sx * (d * (u . q) - (min + d offset) * sum q)
- * Q6_K has scales per 16 columns and stays with 16 bits; so does Q8_0 on AVX2.
+ * once per block of columns into slivers of NR rows of unsigned bytes u, so small that several
+ * products of two columns fit 16 bits. What is subtracted for the offset joins the minimum:
+ *     y += sum over groups of sx * (d * (u . q) - (min + d offset) * sum q)
  */
 #ifndef WN_KERNELS_SIMD_BYTE_GEMM_H
 #define WN_KERNELS_SIMD_BYTE_GEMM_H
 
 #include "kernels/simd_packed_gemm.h"
-#if defined __AVX512VNNI__ || WN_LANES == 8
+#include "kernels/simd_quantize.h"
+#if WN_LANES == 8
 
 /* X(type) for the types of this product, and the most bits that their u have. */
-#ifdef __AVX512VNNI__
-#define WN_BYTE_MR 6 /* 12 integer and 12 f32 accumulators of 32 registers */
-#define WN_BYTE_BITS 8
-#define WN_BYTE_TYPES(X) X(Q8_0) X(Q4_0) X(Q4_1) X(Q4_K) X(Q5_K)
-#else
 #define WN_BYTE_MR 4 /* 8 accumulators, 2 columns, 1 broadcast, 1 product of 16 */
 #define WN_BYTE_BITS 5
 #define WN_BYTE_TYPES(X) X(Q4_0) X(Q4_1) X(Q4_K) X(Q5_K)
-#endif
 
 typedef struct byte_sliver {
     uint8_t bytes[WN_GEMM_KC / 4][WN_NR][4]; /* in a quad: columns 0, 1, 2, 3 */
@@ -36,34 +26,9 @@ typedef struct byte_sliver {
 
 typedef struct byte_strip_row {
     int8_t q[WN_GEMM_KC];
-    int32_t start[WN_GEMM_KC / WN_GROUP]; /* VNNI: -128 * sum of q */
     float scale[WN_GEMM_KC / WN_GROUP];
     float sum[WN_GEMM_KC / WN_GROUP]; /* scale * sum of q */
 } byte_strip_row;
-
-/* As unpack_bytes, and for VNNI u - offset + 128: no carry from byte to byte. */
-WN_INLINE void widen_bytes(const wn_dtype type, const uint8_t *group, const int i, vi b[2])
-{
-    unpack_bytes(type, group, i, b);
-#ifdef __AVX512VNNI__
-    if (type == WN_DTYPE_Q8_0)
-        return;
-    const vi shift =
-        vi_set1((int)((128u - (unsigned)wn_packed_format_of(type).offset) * 0x01010101u));
-    b[0] = vi_add(b[0], shift);
-    b[1] = vi_add(b[1], shift);
-#endif
-}
-
-WN_INLINE bool byte_has_min(const wn_dtype type)
-{
-    const wn_packed_format f = wn_packed_format_of(type);
-#ifdef __AVX512VNNI__
-    return f.has_min;
-#else
-    return f.has_min || f.offset;
-#endif
-}
 
 /* LANES rows of a panel into lanes `at` of a sliver. */
 WN_INLINE void widen_byte_rows(const wn_dtype type, const uint8_t *group, const uint8_t *record,
@@ -76,7 +41,7 @@ WN_INLINE void widen_byte_rows(const wn_dtype type, const uint8_t *group, const 
         WN_UNROLL
         for (int i = 0; i < 4; i++) {
             vi b[2];
-            widen_bytes(type, group + 4 * lane, i, b);
+            unpack_bytes(type, group + 4 * lane, i, b);
             vi_store(s->bytes[8 * g + 2 * (size_t)i][at], b[0]);
             vi_store(s->bytes[8 * g + 2 * (size_t)i + 1][at], b[1]);
         }
@@ -89,7 +54,7 @@ WN_INLINE void widen_byte_rows(const wn_dtype type, const uint8_t *group, const 
         else if (f.has_min)
             vf_store(&s->min[g][at], vf_mul(vi_to_f32(record_group_min(record, lane, g)),
                                             record_min(record, lane)));
-        else if (byte_has_min(type))
+        else
             vf_store(&s->min[g][at], vf_mul(scale, vf_set1((float)f.offset)));
         record += f.scale_step == 32 ? f.record_bytes : 0;
     }
@@ -138,7 +103,6 @@ static void simd_byte_pack_slivers(const wn_matrix *w, size_t row0, size_t n_row
 WN_INLINE void pack_byte_group(const float *x, byte_strip_row *out, size_t g)
 {
     const int sum = quantize_byte_group(x, out->q + 32 * g, out->scale + g, NULL);
-    out->start[g] = -128 * sum;
     out->sum[g] = out->scale[g] * (float)sum;
 }
 
@@ -155,25 +119,6 @@ static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_st
                 blocks[i].scale[g] = blocks[i].sum[g] = 0;
 }
 
-#ifdef __AVX512VNNI__
-WN_INLINE void multiply_bytes(const byte_sliver *s, const byte_strip_row *x, size_t g,
-                              const int bits, vi (*acc)[2])
-{
-    (void)bits;
-    WN_UNROLL
-    for (int i = 0; i < WN_BYTE_MR; i++)
-        acc[i][0] = acc[i][1] = vi_set1(x[i].start[g]);
-    for (size_t p = 8 * g; p < 8 * g + 8; p++) {
-        const vi w0 = vi_load(s->bytes[p][0]), w1 = vi_load(s->bytes[p][WN_LANES]);
-        WN_UNROLL
-        for (int i = 0; i < WN_BYTE_MR; i++) {
-            const vi q = broadcast_quad(x[i].q + 4 * p);
-            acc[i][0] = _mm512_dpbusd_epi32(acc[i][0], w0, q);
-            acc[i][1] = _mm512_dpbusd_epi32(acc[i][1], w1, q);
-        }
-    }
-}
-#else
 /* 8 products of two columns with 4 bits, or 4 with 5 bits, fit 16 bits: 8 * 2 * 15 * 127 < 2^15. */
 WN_INLINE void multiply_bytes(const byte_sliver *s, const byte_strip_row *x, size_t g,
                               const int bits, vi (*acc)[2])
@@ -206,11 +151,10 @@ WN_INLINE void multiply_bytes(const byte_sliver *s, const byte_strip_row *x, siz
                 acc[i][v] = vi_dot16(acc[i][v], part[i][v], ones);
     }
 }
-#endif
 
 /* sum[i][v] += one group of all rows. */
 WN_INLINE void multiply_byte_group(const byte_sliver *s, const byte_strip_row *x, size_t g,
-                                   const int bits, bool has_min, vf (*sum)[2])
+                                   const int bits, vf (*sum)[2])
 {
     vi acc[WN_BYTE_MR][2];
     multiply_bytes(s, x, g, bits, acc);
@@ -222,8 +166,6 @@ WN_INLINE void multiply_byte_group(const byte_sliver *s, const byte_strip_row *x
             sum[i][v] =
                 vf_fma(vi_to_f32(acc[i][v]), vf_mul(scale, vf_set1(x[i].scale[g])), sum[i][v]);
     }
-    if (!has_min)
-        return;
     WN_UNROLL
     for (int v = 0; v < 2; v++) {
         const vf min = vf_load(&s->min[g][(size_t)v * WN_LANES]);
@@ -240,15 +182,12 @@ static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void
     WN_UNROLL
     for (int i = 0; i < WN_BYTE_MR; i++)
         sum[i][0] = sum[i][1] = vf_zero();
-    if (!byte_has_min(w->type))
+    if (w->type == WN_DTYPE_Q5_K)
         for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(sliver, strip, g, 8, false, sum);
-    else if (w->type == WN_DTYPE_Q5_K)
-        for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(sliver, strip, g, 5, true, sum);
+            multiply_byte_group(sliver, strip, g, 5, sum);
     else
         for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(sliver, strip, g, 4, true, sum);
+            multiply_byte_group(sliver, strip, g, 4, sum);
     for (size_t i = 0; i < n_rows; i++)
         store_tile_row(sum[i], n_cols, out, i);
 }
