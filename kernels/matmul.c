@@ -51,7 +51,7 @@ static void choose_unit_columns(batch *b, size_t least, size_t most)
 
 static bool gemv_takes_bytes(const wn_compute *c, const wn_matrix *w)
 {
-    return c->kernels->byte_gemv && w->type != WN_DTYPE_Q8_0 && !w->wide_x;
+    return w->panels && c->kernels->byte_gemv && w->type != WN_DTYPE_Q8_0 && !w->wide_x;
 }
 
 static void gemv_unit(void *ctx, size_t unit, size_t worker)
@@ -145,6 +145,7 @@ static wn_gemm_out unit_out(const batch *b, const wn_product *p, size_t column, 
 }
 
 #define FEW_ROWS 64
+
 /* n_columns columns of y, all packed rows, all packed k. */
 static void multiply_unit(void *ctx, size_t unit, size_t worker)
 {

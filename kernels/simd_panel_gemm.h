@@ -4,8 +4,9 @@
  * only.
  *
  * Activations have one scale per 32 columns, x = scale * q with |q| <= 127; weights are the
- * unsigned u of packed_weights.h: y += sum over groups of sx * (d * (u . q - offset * sum q) - min
- * * sum q) Q6_K has scales per 16 columns and stays with 16 bits.
+ * unsigned u of packed_weights.h:
+ *     y += sum over groups of sx * (d * (u . q - offset * sum q) - min * sum q)
+ * Q6_K has scales per 16 columns and stays with 16 bits.
  */
 #ifndef WN_KERNELS_SIMD_PANEL_GEMM_H
 #define WN_KERNELS_SIMD_PANEL_GEMM_H
