@@ -194,8 +194,8 @@ typedef struct wn_kernel_table {
                       size_t x_stride, size_t m, bool add, const float *bias, float *y,
                       size_t y_stride);
     const wn_gemm_kernels *packed_gemm;
-    /* The same with 8-bit activations, for weights of up to byte_bits, not for Q6_K; NULL:
-     * packed_gemm serves them. */
+    /* The same with 8-bit activations, for weights of up to byte_bits; NULL: packed_gemm serves
+     * all. */
     const wn_gemm_kernels *byte_gemm;
     size_t byte_bits;
     /* Instead of fast_gemm, packed_gemm and byte_gemm; NULL where there are no tiles. */

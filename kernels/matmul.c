@@ -197,8 +197,8 @@ static void run_gemm(batch *b)
 static const wn_gemm_kernels *gemm_of(const wn_compute *c, const wn_matrix *w)
 {
     const wn_kernel_table *k = c->kernels;
-    const bool bytes = k->byte_gemm && w->type != WN_DTYPE_Q6_K && !w->wide_x &&
-                       wn_packed_bits(wn_packed_format_of(w->type)) <= k->byte_bits;
+    const bool bytes =
+        k->byte_gemm && !w->wide_x && wn_packed_bits(wn_packed_format_of(w->type)) <= k->byte_bits;
     if (w->panels)
         return bytes ? k->byte_gemm : k->packed_gemm;
     if (w->slivers)

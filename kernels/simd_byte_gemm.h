@@ -102,8 +102,9 @@ static void simd_byte_pack_slivers(const wn_matrix *w, size_t row0, size_t n_row
 
 WN_INLINE void pack_byte_group(const float *x, byte_strip_row *out, size_t g)
 {
-    const int sum = quantize_byte_group(x, out->q + 32 * g, out->scale + g, NULL);
-    out->sum[g] = out->scale[g] * (float)sum;
+    int sums[2];
+    quantize_byte_group(x, out->q + 32 * g, out->scale + g, sums);
+    out->sum[g] = out->scale[g] * (float)(sums[0] + sums[1]);
 }
 
 static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,

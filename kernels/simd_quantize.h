@@ -61,31 +61,33 @@ static void simd_quantize(const float *x, size_t n, float limit, wn_x_block *out
     out->scale = usable / limit + spoiled;
 }
 
-/* 32 columns to bytes; their sum, and in half_sums, if not NULL, those of 16. */
-WN_INLINE int quantize_32(const float *x, vf inverse, int8_t *q, int16_t *half_sums)
+/* 32 columns to bytes; in sums those of 16. */
+WN_INLINE void quantize_32(const float *x, vf inverse, int8_t *q, int sums[2])
 {
     vi v[32 / WN_LANES];
     WN_UNROLL
     for (size_t i = 0; i < 32 / WN_LANES; i++)
         v[i] = vi_from_f32(vf_mul(vf_load(x + WN_LANES * i), inverse));
 #if WN_LANES == 16
-    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtsepi32_epi8(v[0]));
-    _mm_storeu_si128((__m128i *)(void *)(q + 16), _mm512_cvtsepi32_epi8(v[1]));
-    const vi half[2] = {v[0], v[1]};
+    const __m256i bytes =
+        _mm256_set_m128i(_mm512_cvtsepi32_epi8(v[1]), _mm512_cvtsepi32_epi8(v[0]));
 #else /* packs work within halves of 128 bits: dwords 0, 4, 1, 5, ... put them in order */
     const vi low = _mm256_packs_epi32(v[0], v[1]), high = _mm256_packs_epi32(v[2], v[3]);
-    vi_store(q, _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
-                                            _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-    const vi half[2] = {vi_add(v[0], v[1]), vi_add(v[2], v[3])};
+    const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(low, high),
+                                                      _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 #endif
-    for (int i = 0; half_sums && i < 2; i++)
-        half_sums[i] = (int16_t)vi_total(half[i]);
-    return vi_total(vi_add(half[0], half[1]));
+    _mm256_storeu_si256((__m256i *)(void *)q, bytes);
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+    __m256i sum = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(sum, 0xb1));
+    sum = _mm256_add_epi32(sum, _mm256_shuffle_epi32(sum, 0x4e));
+    sums[0] = _mm256_extract_epi32(sum, 0);
+    sums[1] = _mm256_extract_epi32(sum, 4);
 }
 
-/* A group of 32 columns to 8 bits, x = *scale * q; the sum of q. One with a value that is not
- * finite gets scale NaN and sums of 0. */
-WN_INLINE int quantize_byte_group(const float *x, int8_t *q, float *scale, int16_t *half_sums)
+/* A group of 32 columns to 8 bits, x = *scale * q; the sums of q of 16 columns each. One with a
+ * value that is not finite gets scale NaN and sums of 0. */
+WN_INLINE void quantize_byte_group(const float *x, int8_t *q, float *scale, int sums[2])
 {
     vf top = vf_zero(), zero_if_finite = vf_zero();
     WN_UNROLL
@@ -95,21 +97,21 @@ WN_INLINE int quantize_byte_group(const float *x, int8_t *q, float *scale, int16
     }
     const float most = vf_top(top), spoiled = vf_sum(zero_if_finite);
     const float usable = most > 0 && spoiled == 0 ? most : 1;
-    const int sum = quantize_32(x, vf_set1(usable < 1e-30f ? 0 : 127 / usable), q, half_sums);
+    quantize_32(x, vf_set1(usable < 1e-30f ? 0 : 127 / usable), q, sums);
     *scale = usable / 127 + spoiled;
-    if (spoiled == 0)
-        return sum;
-    if (half_sums)
-        half_sums[0] = half_sums[1] = 0;
-    return 0;
+    if (spoiled != 0) /* NaN */
+        sums[0] = sums[1] = 0;
 }
 
 /* n <= 256 columns, a multiple of 32. */
 static inline void simd_quantize_bytes(const float *x, size_t n, wn_x_block *out)
 {
     for (size_t g = 0; g < n / WN_GROUP; g++) {
-        out->sum[g] = quantize_byte_group(x + 32 * g, out->bytes + 32 * g, out->scales + g,
-                                          out->half_sums[g]);
+        int sums[2];
+        quantize_byte_group(x + 32 * g, out->bytes + 32 * g, out->scales + g, sums);
+        out->half_sums[g][0] = (int16_t)sums[0];
+        out->half_sums[g][1] = (int16_t)sums[1];
+        out->sum[g] = sums[0] + sums[1];
         out->float_sum[g] = out->scales[g] * (float)out->sum[g];
     }
     out->scale = 1;

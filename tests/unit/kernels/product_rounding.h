@@ -29,9 +29,9 @@ static rounding rounding_of(const wn_compute *c, const wn_matrix *w, wn_dtype ty
     const char *isa = wn_compute_isa(c);
     const bool amx = !strncmp(isa, "amx", 3), packed = wn_matrix_is_packed(w);
     const bool bf16 = !exact && !decode && (amx || (!packed && !strcmp(isa, "avx512bf16")));
-    const bool bytes =
-        !strncmp(isa, "avx512", 6) || (!strcmp(isa, "avx2") && type != WN_DTYPE_Q8_0);
-    if (packed && !bf16 && !decode && bytes && type != WN_DTYPE_Q6_K)
+    const bool bytes = !strncmp(isa, "avx512", 6) ||
+                       (!strcmp(isa, "avx2") && type != WN_DTYPE_Q8_0 && type != WN_DTYPE_Q6_K);
+    if (packed && !bf16 && !decode && bytes)
         return (rounding){127, 32, 0, 0};
     if (packed && !decode && !strcmp(isa, "avx2") && type == WN_DTYPE_Q8_0)
         return (rounding){2047, 256, 0, 4000};
