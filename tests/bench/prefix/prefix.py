@@ -19,6 +19,7 @@ the first piece of the answer, as a client sees them.
 import argparse
 import csv
 import datetime
+import itertools
 import json
 import os
 import re
@@ -106,13 +107,19 @@ class Llama:
         return 1000 * (time.perf_counter() - start)
 
 
+OPENINGS = ["What does the text say about", "Who is it that speaks of", "Where do we read about", "Why is there talk of",
+            "How do people here come to", "When is there mention of", "Which of the passages has", "Is there more about",
+            "Tell me what follows from", "Explain in a few words", "Does anybody here know about", "Give me details of"]
+
+
 def questions(text):
-    """Endless, each about other words of the text, so that retrieval has something to find."""
+    """Endless, each about other words of the text, so that retrieval has something to find. None begins like the one
+    before it: words that both begin with would have been read already, and count for one tier and not for another."""
     words = [w for w in re.findall(r"[A-Za-z]{4,}", text)]
     at = 0
-    while True:
+    for opening in itertools.cycle(OPENINGS):
         at = (at + 97) % (len(words) - 6)
-        yield f"What does the text say about {' '.join(words[at:at + 5])}?"
+        yield f"{opening} {' '.join(words[at:at + 5])}?"
 
 
 class Bench:
