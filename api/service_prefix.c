@@ -110,8 +110,11 @@ wn_status wn_service_prefixes_open(wn_service *s, wn_session_options *o, size_t 
 
 void wn_service_prefixes_prepare(wn_service *s)
 {
-    if (s->prefixes.cache)
-        wn_prefix_cache_prepare(s->prefixes.cache, wn_compute_pool(s->compute));
+    if (!s->prefixes.cache)
+        return;
+    const wn_model_config *m = wn_model_config_of(s->model);
+    wn_prefix_cache_prepare(s->prefixes.cache, m->n_layers * m->n_kv_heads,
+                            wn_compute_pool(s->compute));
 }
 
 void wn_service_prefixes_close(wn_service *s)

@@ -102,8 +102,9 @@ wn_status wn_prefix_cache_peek(wn_prefix_cache *c, const wn_prefix_request *r, w
 /* When it returns, what was kept for the disk before has its files, whichever thread wrote them. */
 wn_status wn_prefix_cache_save(wn_prefix_cache *c, wn_error *err);
 
-/* The pool gets the memory that the largest prefix on disk is loaded to (kv_pool.h). */
-void wn_prefix_cache_prepare(wn_prefix_cache *c, wn_thread_pool *threads);
+/* The pool gets the memory that the largest prefix on disk is loaded to (kv_pool.h). n_lists:
+ * layers times KV heads of the sessions. */
+void wn_prefix_cache_prepare(wn_prefix_cache *c, size_t n_lists, wn_thread_pool *threads);
 
 /* Of one corpus (NULL: all), every prefix with that document's text in it (NULL: every prefix), in
  * every tier. Files are gone when it returns, pages at the next tend or read, zeroed; a session's

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "generate/kv_store_internal.h"
 #include "generate/prefix_internal.h"
 
 size_t prefix_load_bytes(const prefix_node *node)
@@ -74,17 +75,28 @@ wn_status prefix_load(wn_prefix_cache *c, prefix_node *node, const int32_t *ids,
     return WN_OK;
 }
 
-void wn_prefix_cache_prepare(wn_prefix_cache *c, wn_thread_pool *threads)
+/* Of pages that a node is loaded to. A tail that starts at 0 is all there is; otherwise it comes on
+ * top of what the files have, since they leave out of it what nobody sees. Lists end within pages,
+ * and a session that goes on from a node copies those. */
+static size_t memory_of(const prefix_node *node, size_t n_lists, size_t page_bytes)
 {
+    const size_t tail_pages = kv_page_count(node->n) - node->tail_first / WN_KV_SLOTS;
+    return (tail_pages + 2) * n_lists * page_bytes +
+           (node->tail_first ? prefix_load_bytes(node) : 0);
+}
+
+void wn_prefix_cache_prepare(wn_prefix_cache *c, size_t n_lists, wn_thread_pool *threads)
+{
+    const size_t page_bytes = wn_kv_pool_page_bytes(c->o.pool);
     size_t most = 0;
     pthread_mutex_lock(&c->lock);
     for (prefix_scope *scope = c->scopes; scope; scope = scope->next)
         for (const prefix_node *node = prefix_after(&scope->root, &scope->root); node;
              node = prefix_after(node, &scope->root)) {
-            const size_t bytes = node->file_bytes ? prefix_load_bytes(node) : 0;
+            const size_t bytes = node->file_bytes ? memory_of(node, n_lists, page_bytes) : 0;
             most = bytes > most ? bytes : most;
         }
-    const size_t room = wn_kv_pool_n_free(c->o.pool) * wn_kv_pool_page_bytes(c->o.pool);
+    const size_t room = wn_kv_pool_n_free(c->o.pool) * page_bytes;
     wn_kv_pool_prepare(c->o.pool, most < room ? most : room, threads);
     pthread_mutex_unlock(&c->lock);
 }
