@@ -11,10 +11,8 @@
 #define WN_INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define WN_UNROLL _Pragma("clang loop unroll(full)")
-#define WN_NO_UNROLL _Pragma("clang loop unroll(disable)")
 #else
 #define WN_UNROLL _Pragma("GCC unroll 16")
-#define WN_NO_UNROLL _Pragma("GCC unroll 1")
 #endif
 
 #if defined(__AVX512F__)

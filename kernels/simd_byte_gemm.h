@@ -132,16 +132,14 @@ WN_INLINE void multiply_bytes(const byte_sliver *s, const byte_strip_row *x, siz
     for (size_t p0 = 8 * g; p0 < 8 * g + 8; p0 += n) {
         vi part[WN_BYTE_MR][2];
         WN_UNROLL
-        for (int i = 0; i < WN_BYTE_MR; i++)
-            part[i][0] = part[i][1] = vi_set1(0);
-        WN_NO_UNROLL
         for (size_t p = p0; p < p0 + n; p++) {
             const vi w0 = vi_load(s->bytes[p][0]), w1 = vi_load(s->bytes[p][WN_LANES]);
             WN_UNROLL
             for (int i = 0; i < WN_BYTE_MR; i++) {
                 const vi q = broadcast_quad(x[i].q + 4 * p);
-                part[i][0] = _mm256_add_epi16(part[i][0], _mm256_maddubs_epi16(w0, q));
-                part[i][1] = _mm256_add_epi16(part[i][1], _mm256_maddubs_epi16(w1, q));
+                const vi two0 = _mm256_maddubs_epi16(w0, q), two1 = _mm256_maddubs_epi16(w1, q);
+                part[i][0] = p == p0 ? two0 : _mm256_add_epi16(part[i][0], two0);
+                part[i][1] = p == p0 ? two1 : _mm256_add_epi16(part[i][1], two1);
                 /* Else gcc multiplies all rows first, for which there are no registers. */
                 __asm__("" : "+x"(part[i][0]), "+x"(part[i][1]));
             }
