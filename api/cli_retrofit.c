@@ -14,6 +14,9 @@ static const wn_option options[] = {
     {"texts", WN_OPT_INT, "12", 1, 100000, "N", "texts to learn from"},
     {"text-tokens", WN_OPT_INT, "2000", 64, 1000000, "N",
      "tokens of each; the model reads them twice"},
+    {"questions", WN_OPT_INT, "0", 0, 16, "N",
+     "questions that the model writes and answers about every 600 bytes of them, in as many tokens "
+     "as a text has: other keys answer questions than repeat a text; takes several times longer"},
     {"window", WN_OPT_INT, "128", 16, 65536, "N",
      "tokens that are never evicted: the smallest window that the heads serve"},
     {"head-means", WN_OPT_NUM, "0.6", 0.05, 1, "SHARE",
@@ -65,13 +68,15 @@ static wn_status report(const wn_cli *cli, const wn_retrofit *r, const char *out
     const wn_kv_case *cases = NULL;
     const wn_kv_lengths *lengths = NULL;
     const size_t n = wn_retrofit_points(r, &cases, &lengths);
+    size_t n_asked = 0;
+    const double r2 = wn_retrofit_r2(r, &n_asked);
     if (!cli->json) {
         wn_kv_table_print(cases, n, lengths);
-        wn_out("%s: %zu operating points, R2 %.3f\n", out, n, wn_retrofit_r2(r));
+        wn_out("%s: %zu operating points, R2 %.3f, %zu questions asked\n", out, n, r2, n_asked);
         return WN_OK;
     }
-    json_t *o = json_pack("{s:s, s:f, s:o}", "out", out, "r2", wn_retrofit_r2(r), "rows",
-                          wn_kv_table_json(cases, n, lengths));
+    json_t *o = json_pack("{s:s, s:f, s:I, s:o}", "out", out, "r2", r2, "questions",
+                          (json_int_t)n_asked, "rows", wn_kv_table_json(cases, n, lengths));
     if (!o)
         return wn_error_set(err, WN_NO_MEMORY, "retrofit: out of memory");
     wn_cli_print_json(o);
@@ -123,6 +128,7 @@ static int run(wn_cli *cli, wn_error *err)
     wn_retrofit_options o = {.text = &text,
                              .n_texts = (size_t)wn_options_int(co, "texts"),
                              .n_tokens = (size_t)wn_options_int(co, "text-tokens"),
+                             .n_questions = (size_t)wn_options_int(co, "questions"),
                              .window = (size_t)wn_options_int(co, "window"),
                              .head_means = wn_options_num(co, "head-means"),
                              .n_measure = (size_t)wn_options_int(co, "measure-texts"),
@@ -151,7 +157,8 @@ const wn_command wn_cli_retrofit = {
         "measurement: dense slots / live slots, KL\ndivergence of the next token's distribution "
         "from the model's with all keys, perplexity, and copying\n(a text is repeated: share of "
         "tokens right, of that with all keys).\n\nInterrupted, it goes on where it was when "
-        "started again (FILE.state).\n\n--json prints one object: out, r2 and rows (as `winnow "
+        "started again (FILE.state).\n\n--json prints one object: out, r2, questions and rows (as "
+        "`winnow "
         "eval kv`).\n\nexamples:\n"
         "  winnow retrofit smollm2-135m --text books/ notes.jsonl --out heads.safetensors\n"
         "  winnow retrofit ~/models/Llama-3.2-1B-Instruct --text books/ --out llama.safetensors",

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/asked_text.h"
 #include "api/kv_copying.h"
 #include "base/checked.h"
 #include "base/clock.h"
@@ -26,10 +27,9 @@ struct wn_retrofit {
     const wn_model *model;
     wn_compute *compute;
     wn_retrofit_options o;
-    size_t n_lists, n_marks, n_cases;
+    size_t n_lists, n_marks, n_cases, n_done, n_steps, n_asked;
     float *weight, *bias;
     double r2, seconds;
-    size_t n_done, n_steps;
     wn_kv_lengths lengths;
     wn_kv_case *cases; /* [n_marks], chosen */
 };
@@ -59,11 +59,13 @@ static wn_status check_options(const wn_retrofit *r, wn_error *err)
 {
     const size_t n_ctx = wn_model_config_of(r->model)->n_ctx;
     const wn_retrofit_options *o = &r->o;
-    if (2 * o->n_tokens + WN_REPEAT_TEXT_EXTRA > n_ctx || o->measure_tokens > n_ctx)
-        return wn_error_set(err, WN_INVALID,
-                            "retrofit: texts of %zu tokens, twice, and of %zu do not fit into the "
-                            "%zu positions of %s",
-                            o->n_tokens, o->measure_tokens, n_ctx, wn_model_name(r->model));
+    const size_t talk = wn_asked_text_max(o->n_tokens, o->n_questions);
+    if (talk > n_ctx || o->measure_tokens > n_ctx)
+        return wn_error_set(
+            err, WN_INVALID,
+            "retrofit: conversations of %zu tokens about texts, or texts of %zu, do "
+            "not fit into the %zu positions of %s",
+            talk, o->measure_tokens, n_ctx, wn_model_name(r->model));
     if (2 * o->window > o->n_tokens || 2 * o->window > o->measure_tokens)
         return wn_error_set(err, WN_INVALID,
                             "retrofit: texts of %zu and %zu tokens are too short for a window of "
@@ -182,24 +184,22 @@ static wn_status state_key(const wn_retrofit *r, uint8_t key[WN_SHA256_BYTES], w
     char text[256], model[WN_SHA256_HEX], data[WN_SHA256_HEX];
     WN_TRY(wn_model_fingerprint(r->model, model, err));
     wn_hex(r->o.text->digest, WN_SHA256_BYTES, data);
-    const int len = snprintf(text, sizeof text, "fit 2 %s %s %zu %zu %zu", model, data,
-                             r->o.n_texts, r->o.n_tokens, r->o.window);
+    const int len = snprintf(text, sizeof text, "fit 3 %s %s %zu %zu %zu %zu", model, data,
+                             r->o.n_texts, r->o.n_tokens, r->o.n_questions, r->o.window);
     return wn_sha256_of(text, (size_t)len, key, err);
 }
 
 static wn_status learn(wn_retrofit *r, wn_head_fit *f, size_t i, wn_error *err)
 {
-    const char *text = NULL;
-    size_t len = 0;
-    wn_repeat_text ids = {0};
-    piece(r, WN_PIECE_LEARN, i, r->o.n_tokens, &text, &len);
-    WN_TRY(wn_repeat_text_ids(r->model, text, len, r->o.n_tokens, &ids, err));
-    wn_status status = WN_OK;
-    if (ids.n_given <= r->o.window)
-        status = wn_error_set(err, WN_INVALID, "retrofit: text %zu has %zu tokens: too little text",
-                              i, ids.n_given);
-    if (status == WN_OK)
-        status = wn_head_fit_add(f, ids.ids, ids.n, ids.n_given, err);
+    wn_asked_text_options o = {.n_tokens = r->o.n_tokens, .n_questions = r->o.n_questions};
+    wn_asked_text ids = {0};
+    piece(r, WN_PIECE_LEARN, i, r->o.n_tokens, &o.text, &o.len);
+    WN_TRY(wn_asked_text_ids(&ids, r->model, r->compute, &o, err));
+    wn_status status =
+        ids.n_given > r->o.window
+            ? wn_head_fit_add(f, ids.ids, ids.n, ids.n_given, err)
+            : wn_error_set(err, WN_INVALID, "retrofit: text %zu: only %zu tokens", i, ids.n_given);
+    r->n_asked += ids.n_questions;
     free(ids.ids);
     return status;
 }
@@ -236,7 +236,7 @@ static wn_status fit(wn_retrofit *r, wn_head_fit *f, wn_error *err)
 static wn_status run_fit(wn_retrofit *r, wn_error *err)
 {
     wn_head_fit *f = NULL;
-    const wn_head_fit_options o = {.n_max = 2 * r->o.n_tokens + WN_REPEAT_TEXT_EXTRA,
+    const wn_head_fit_options o = {.n_max = wn_asked_text_max(r->o.n_tokens, r->o.n_questions),
                                    .window = r->o.window,
                                    .means = r->o.head_means};
     WN_TRY(wn_head_fit_open(&f, r->model, r->compute, &o, err));
@@ -461,10 +461,10 @@ wn_status wn_retrofit_write(wn_retrofit *r, const char *path, wn_error *err)
     char digest[WN_SHA256_HEX];
     wn_hex(r->o.text->digest, WN_SHA256_BYTES, digest);
     json_t *points = points_json(r);
-    json_t *trained =
-        json_pack("{s:I, s:I, s:s, s:I, s:I}", "files", (json_int_t)r->o.text->n_files, "bytes",
-                  (json_int_t)r->o.text->n_bytes, "sha256", digest, "texts",
-                  (json_int_t)r->o.n_texts, "tokens", (json_int_t)r->o.n_tokens);
+    json_t *trained = json_pack(
+        "{s:I, s:I, s:s, s:I, s:I, s:I}", "files", (json_int_t)r->o.text->n_files, "bytes",
+        (json_int_t)r->o.text->n_bytes, "sha256", digest, "texts", (json_int_t)r->o.n_texts,
+        "tokens", (json_int_t)r->o.n_tokens, "questions", (json_int_t)r->o.n_questions);
     json_t *metrics = json_pack("{s:f, s:f, s:s}", "r2", r->r2, "seconds", r->seconds, "kv_format",
                                 wn_kv_format_name(r->o.kv_format));
     const wn_dms_side_car s = {.weight = r->weight,
@@ -493,7 +493,8 @@ size_t wn_retrofit_points(const wn_retrofit *r, const wn_kv_case **cases,
     return r->n_cases;
 }
 
-double wn_retrofit_r2(const wn_retrofit *r)
+double wn_retrofit_r2(const wn_retrofit *r, size_t *n_asked)
 {
+    *n_asked = r->n_asked;
     return r->r2;
 }

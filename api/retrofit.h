@@ -23,6 +23,7 @@ typedef struct wn_retrofit_options {
     const wn_training_text *text;
     size_t n_texts;                       /* to learn from; 0 = 12 */
     size_t n_tokens;                      /* of each, without its repetition; 0 = 2000 */
+    size_t n_questions;                   /* asked about every part of it (asked_text.h); 0: none */
     size_t window;                        /* smallest that the heads shall serve; 0 = 128 */
     size_t n_measure;                     /* texts to measure on; 0 = 2 */
     size_t measure_tokens;                /* of each; 0 = 4096 */
@@ -47,6 +48,7 @@ wn_status wn_retrofit_write(wn_retrofit *r, const char *path, wn_error *err);
 /* After a run: */
 size_t wn_retrofit_points(const wn_retrofit *r, const wn_kv_case **cases,
                           const wn_kv_lengths **lengths);
-double wn_retrofit_r2(const wn_retrofit *r);
+/* Of the fit; and how many questions were asked for it, without those before a stop. */
+double wn_retrofit_r2(const wn_retrofit *r, size_t *n_asked);
 
 #endif

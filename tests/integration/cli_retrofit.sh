@@ -39,6 +39,12 @@ assert m["format"] == "winnow-dms" and m["min_window"] == "32" and len(h) == 61,
 assert points[0]["ratio"] > points[1]["ratio"] and points[0]["measured"][0]["kld_mean"] > 0, points
 assert json.loads(m["trained_on"])["files"] == 2
 PY
+# The model asks itself about the text as well: other heads, and another fit's state.
+asked=$work/asked.safetensors
+"$winnow" retrofit "${small[@]}" --out "$asked" --questions 2 --marks 2.5 --json --quiet >"$work/asked.json" || fail "questions"
+holds "$work/asked.json" '1 <= r["questions"] <= 20 and 0 < r["rows"][0]["kld_mean"] < 1'
+holds "$work/json" 'r["questions"] == 0'
+cmp -s <(tail -c 4000 "$heads") <(tail -c 4000 "$asked") && fail "questions changed nothing"
 # Stopped behind the fit, for want of text to measure on, and started again: the same heads.
 again=$work/again.safetensors
 "$winnow" retrofit "${small[@]}" --out "$again" --measure-tokens 8192 >"$work/out" 2>&1 && fail "8192 tokens were found"

@@ -1,0 +1,80 @@
+/* The pure parts of asking about a text: where it is cut, and which lines are questions. */
+#include "tests/test_support.h"
+
+#include "api/asked_text.h"
+
+static void test_parts(void **state)
+{
+    (void)state;
+    char text[2000];
+    memset(text, 'x', sizeof text);
+    assert_int_equal(wn_asked_text_part(text, 900), 900); /* a short rest is not cut off */
+    assert_int_equal(wn_asked_text_part(text, 1000), 600);
+    text[310] = ' ';
+    assert_int_equal(wn_asked_text_part(text, 1000), 311);
+    text[400] = text[500] = ' '; /* the last sentence that ends in the part, not the last word */
+    text[399] = '.';
+    assert_int_equal(wn_asked_text_part(text, 1000), 401);
+    text[450] = '\n';
+    assert_int_equal(wn_asked_text_part(text, 1000), 451);
+    memset(text, 'x', sizeof text);
+    for (size_t i = 299; i + 1 < sizeof text; i += 2) /* no space; 600 is inside a character */
+        memcpy(text + i, "\xc3\xa9", 2);
+    assert_int_equal(wn_asked_text_part(text, 1999), 599);
+}
+
+static void test_every_byte_is_in_a_part(void **state)
+{
+    (void)state;
+    char text[5000];
+    unsigned seed = 1;
+    for (size_t i = 0; i < sizeof text; i++) {
+        seed = seed * 1103515245u + 12345u;
+        text[i] = " .\nabcdefgh"[seed / 65536u % 11];
+    }
+    size_t at = 0, n_parts = 0;
+    while (at < sizeof text) {
+        const size_t n = wn_asked_text_part(text + at, sizeof text - at);
+        assert_true(n > 300 && n <= 900 && n <= sizeof text - at);
+        at += n;
+        n_parts++;
+    }
+    assert_true(at == sizeof text && n_parts >= 6 && n_parts <= sizeof text / 300);
+}
+
+static void test_question_lines(void **state)
+{
+    (void)state;
+    const char *at =
+        "Here are the questions:\n\n1. Who wrote the book?\r\n  - **When was it printed?**\n"
+        "Why?\n2) Which of them is a statement.\n\xc3\x9c"
+        "ber wen schreibt er? \n"
+        "What ends without a line break?";
+    static const char *const wanted[] = {"Who wrote the book?", "When was it printed?",
+                                         "\xc3\x9c"
+                                         "ber wen schreibt er?",
+                                         "What ends without a line break?"};
+    size_t len = 0;
+    for (size_t i = 0; i < 4; i++) {
+        const char *line = wn_question_line(&at, &len);
+        assert_non_null(line);
+        assert_int_equal(len, strlen(wanted[i]));
+        assert_memory_equal(line, wanted[i], len);
+    }
+    assert_null(wn_question_line(&at, &len));
+    assert_null(wn_question_line(&at, &len));
+    at = "";
+    assert_null(wn_question_line(&at, &len));
+    at = "\n\n 12. \n???\n";
+    assert_null(wn_question_line(&at, &len));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_every_byte_is_in_a_part),
+        cmocka_unit_test(test_question_lines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
