@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "generate/float_matmul.h"
 #include "generate/model_internal.h"
 
 #define QUERIES 128 /* in work at a time */
@@ -73,18 +74,7 @@ void wn_key_loss_close(wn_key_loss *l)
 static wn_status multiply(wn_key_loss *l, const float *w, size_t n_out, size_t n_in, const float *x,
                           size_t m, float *y, wn_error *err)
 {
-    wn_matrix *matrix = NULL;
-    const wn_tensor t = {.name = "rows",
-                         .dtype = WN_DTYPE_F32,
-                         .n_dims = 2,
-                         .shape = {n_out, n_in},
-                         .data = w,
-                         .bytes = n_out * n_in * sizeof *w};
-    WN_TRY(wn_matrix_create(&matrix, l->compute, &t, err));
-    wn_matrix_set_wide_inputs(matrix);
-    wn_matmul(l->compute, matrix, x, m, NULL, y);
-    wn_matrix_free(matrix);
-    return WN_OK;
+    return wn_float_matmul(l->compute, w, n_out, n_in, x, m, false, y, err);
 }
 
 /* a [d][d] symmetric becomes L with L L^T = a; what rounding made negative counts as nothing. */
