@@ -1,0 +1,130 @@
+/* Distilling heads of the tiny model: the gradient of a step against finite differences, and that
+ * steps lower what questions lose. */
+#include <math.h>
+
+#include "generate/head_distill_internal.h"
+#include "tests/unit/generate/tiny_heads.h"
+
+enum { PREFIX = 90, WINDOW = 20, N_QUESTIONS = 5, QUESTION = 12, JUDGED = 5, ROWS = 40 };
+
+static wn_head_distill *open_distill(double temperature, double noise, size_t n_steps, double rate)
+{
+    wn_head_distill *d = NULL;
+    wn_distill_question q[N_QUESTIONS];
+    const wn_head_distill_options o = {.weight = weight,
+                                       .bias = bias,
+                                       .n_max = 100,
+                                       .window = WINDOW,
+                                       .keep = 0.3,
+                                       .n_rows = ROWS,
+                                       .n_steps = n_steps,
+                                       .rate = rate,
+                                       .temperature = temperature,
+                                       .noise = noise};
+    for (size_t i = 0; i < N_QUESTIONS; i++)
+        q[i] = (wn_distill_question){ids + PREFIX + 11 * i, QUESTION + i, JUDGED};
+    WN_ASSERT_OK(wn_head_distill_open(&d, model, compute, &o, err));
+    WN_ASSERT_OK(wn_head_distill_read(d, ids, PREFIX, q, N_QUESTIONS, err));
+    return d;
+}
+
+/* Of the first questions that fit, always with the same noise. */
+static double gradient(wn_head_distill *d)
+{
+    static const size_t order[] = {3, 0, 1, 2, 4};
+    size_t n_rows = 0;
+    double loss = 0;
+    d->random = 7;
+    const size_t n = wn_distill_fill(d, order, N_QUESTIONS, &n_rows);
+    assert_true(n == 3 && n_rows == 3 * QUESTION + 4 && n_rows <= ROWS);
+    WN_ASSERT_OK(wn_head_distill_gradient(d, order, n, n_rows, &loss, err));
+    return loss;
+}
+
+/* The offset moves with the heads: only what they trade is left. */
+static void test_gradient(void **state)
+{
+    (void)state;
+    static float grad[N_HEADS * TINY_D], by[N_HEADS * TINY_D];
+    float bias_grad[N_HEADS], at[N_HEADS * TINY_D];
+    wn_head_distill *d = open_distill(4, 0.3, 1, 1);
+    assert_true(gradient(d) > 0);
+    memcpy(grad, d->grad, sizeof grad);
+    memcpy(bias_grad, d->bias_grad, sizeof bias_grad);
+    memcpy(at, d->weight, sizeof at);
+    double sum = 0, most = 0;
+    for (size_t i = 0; i < N_HEADS; i++) {
+        sum += (double)bias_grad[i];
+        most = fmax(most, fabs((double)bias_grad[i]));
+    }
+    assert_true(most > 1e-5 && fabs(sum) < 1e-2 * most); /* all biases together do nothing */
+    for (int trial = 0; trial < 8; trial++) {
+        char name[] = "direction a";
+        name[sizeof name - 2] += (char)trial;
+        random_floats(name, 256, by, N_HEADS * TINY_D);
+        const size_t list = (size_t)trial % N_HEADS;
+        double expected = 0, sides[2];
+        for (size_t i = 0; i < N_HEADS * TINY_D; i++) {
+            by[i] = trial < 4 ? by[i] : 0;
+            expected += (double)by[i] * (double)grad[i];
+        }
+        const float step = 1.0f / 128;
+        if (trial >= 4)
+            expected += 4 * (double)bias_grad[list];
+        for (int side = 0; side < 2; side++) {
+            for (size_t i = 0; i < N_HEADS * TINY_D; i++)
+                d->weight[i] = at[i] + (side ? step : -step) * by[i];
+            for (size_t i = 0; i < N_HEADS; i++)
+                d->bias[i] = bias[i] + (trial >= 4 && i == list ? (side ? 4 : -4) * step : 0);
+            sides[side] = gradient(d);
+        }
+        const double measured = (sides[1] - sides[0]) / (2 * (double)step);
+        assert_true(fabs(measured - expected) < 0.02 * fabs(measured) + 1e-5);
+    }
+    wn_head_distill_close(d);
+}
+
+static void test_steps_help(void **state)
+{
+    (void)state;
+    static float moved[N_HEADS * TINY_D], again[N_HEADS * TINY_D];
+    float moved_bias[N_HEADS];
+    double before = 0, after = 0, loss = 0;
+    for (int run = 0; run < 2; run++) {
+        wn_head_distill *d = open_distill(1, 0.5, 60, 0.02);
+        WN_ASSERT_OK(wn_head_distill_judge(d, &before, err));
+        for (int i = 0; i < 60; i++)
+            WN_ASSERT_OK(wn_head_distill_step(d, &loss, err));
+        WN_ASSERT_OK(wn_head_distill_judge(d, &after, err));
+        wn_head_distill_heads(d, run ? again : moved, moved_bias);
+        assert_true(after < 0.6 * before && after > 0);
+        wn_head_distill_close(d);
+    }
+    assert_memory_equal(moved, again, sizeof moved);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    wn_head_distill *d = open_distill(1, 1, 1, 1);
+    wn_distill_question q = {ids, ROWS + 1, 1};
+    assert_int_equal(wn_head_distill_read(d, ids, PREFIX, &q, 1, NULL), WN_INVALID);
+    q = (wn_distill_question){ids, 4, 5};
+    assert_int_equal(wn_head_distill_read(d, ids, PREFIX, &q, 1, NULL), WN_INVALID);
+    q.n_judged = 4;
+    assert_int_equal(wn_head_distill_read(d, ids, WINDOW, &q, 1, NULL), WN_INVALID);
+    assert_int_equal(wn_head_distill_read(d, ids, 101, &q, 1, NULL), WN_INVALID);
+    assert_int_equal(wn_head_distill_read(d, ids, PREFIX, &q, 0, NULL), WN_INVALID);
+    WN_ASSERT_OK(wn_head_distill_read(d, ids, PREFIX, &q, 1, err));
+    wn_head_distill_close(d);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_steps_help),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);
+}
