@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/kv_needle.h"
+#include "base/splitmix.h"
 #include "base/utf8.h"
 
 #define LOOK_AHEAD 600 /* bytes: a long sentence */
@@ -13,14 +14,6 @@ static const char *const names[WN_NEEDLE_NAMES] = {
     "Ivor",    "Jocasta", "Kestrel", "Leopold",  "Mirabel", "Nestor",   "Ottilie", "Percival",
     "Quentin", "Rosalba", "Silvan",  "Tamsin",   "Ulric",   "Verena",   "Wilfred", "Xanthe",
     "Yorick",  "Zelda",   "Ambrose", "Beatrix",  "Cyprian", "Dorothea", "Ephraim", "Florian"};
-
-static uint64_t next(uint64_t *state) /* splitmix64 */
-{
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
 
 static bool has_number(const wn_needle *needles, size_t n, unsigned number)
 {
@@ -36,14 +29,14 @@ void wn_needles_draw(uint64_t seed, wn_needle *out, size_t n)
     for (size_t i = 0; i < WN_NEEDLE_NAMES; i++)
         order[i] = i;
     for (size_t i = 0; i < n; i++) {
-        const size_t other = i + (size_t)(next(&seed) % (WN_NEEDLE_NAMES - i));
+        const size_t other = i + (size_t)(wn_splitmix_next(&seed) % (WN_NEEDLE_NAMES - i));
         const size_t name = order[other];
         order[other] = order[i];
         order[i] = name;
         out[i] = (wn_needle){0};
         snprintf(out[i].name, sizeof out[i].name, "%s", names[name]);
         do
-            out[i].number = 1000 + (unsigned)(next(&seed) % 9000);
+            out[i].number = 1000 + (unsigned)(wn_splitmix_next(&seed) % 9000);
         while (has_number(out, i, out[i].number));
     }
 }

@@ -58,6 +58,13 @@ void *wn_alloc_aligned(size_t alignment, size_t n, size_t size)
     return p;
 }
 
+bool wn_alloc_floats(float **out, size_t rows, size_t cols)
+{
+    size_t n = 0;
+    *out = wn_size_mul(rows, cols, &n) ? wn_alloc_aligned(64, n, sizeof **out) : NULL;
+    return *out != NULL;
+}
+
 void *wn_alloc_huge(size_t bytes)
 {
     const size_t page = (size_t)2 << 20;

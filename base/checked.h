@@ -31,6 +31,9 @@ static inline bool wn_size_mul(size_t a, size_t b, size_t *out)
 void *wn_alloc(size_t n, size_t size);
 void *wn_realloc(void *p, size_t n, size_t size);                /* p untouched on failure */
 void *wn_alloc_aligned(size_t alignment, size_t n, size_t size); /* zeroed; free() releases */
+/* [rows][cols] as above, for vector units: *out is NULL, and the result false, where there is none.
+ */
+bool wn_alloc_floats(float **out, size_t rows, size_t cols);
 /* For megabytes that are streamed through: asks for 2 MiB pages, which read 1.4 times as fast. NOT
  * zeroed; untouched pages cost no memory; free() releases. */
 void *wn_alloc_huge(size_t bytes);

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/splitmix.h"
+#include "generate/float_matmul.h"
 #include "generate/model_internal.h"
 
 #define SINKS 4 /* first tokens that every head attends to (StreamingLLM, arXiv 2309.17453) */
@@ -20,22 +22,15 @@ wn_status wn_evict_logits(const wn_evict_rule *r, const wn_model *m, wn_compute 
                           const wn_text_layer *y, float *out, wn_error *err)
 {
     const size_t d = m->config.d_model, n_heads = m->config.n_kv_heads;
-    wn_matrix *w = NULL;
     if (!r->weight) {
         assert(y->own);
         memcpy(out, y->own, y->n * n_heads * sizeof *out);
         return WN_OK;
     }
-    const wn_tensor t = {.name = "eviction heads",
-                         .dtype = WN_DTYPE_F32,
-                         .n_dims = 2,
-                         .shape = {n_heads, d},
-                         .data = r->weight + y->layer * n_heads * d,
-                         .bytes = n_heads * d * sizeof *r->weight};
-    WN_TRY(wn_matrix_create(&w, c, &t, err));
-    wn_matrix_set_wide_inputs(w);
-    wn_matmul(c, w, y->h, y->n, r->bias + y->layer * n_heads, out);
-    wn_matrix_free(w);
+    WN_TRY(wn_float_matmul(c, r->weight + y->layer * n_heads * d, n_heads, d, y->h, y->n, false,
+                           out, err));
+    for (size_t i = 0; i < y->n * n_heads; i++)
+        out[i] += r->bias[y->layer * n_heads + i % n_heads];
     return WN_OK;
 }
 
@@ -59,13 +54,10 @@ static wn_status by_heads(const wn_evict_rule *r, const wn_model *m, wn_compute 
     return status;
 }
 
-/* In [0, 1), from position and list: a multiplicative hash. */
+/* In [0, 1), from position and list. */
 static double chance(size_t list, size_t t)
 {
-    uint64_t z = ((uint64_t)list << 32 | t) * 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+    return wn_splitmix_share(wn_splitmix_of(((uint64_t)list << 32 | t) * WN_SPLITMIX_STEP));
 }
 
 typedef struct scored_key {

@@ -28,14 +28,6 @@ struct wn_key_loss {
     float *weights, *products;           /* [group][QUERIES][n_max] */
 };
 
-static bool carve(float **out, size_t a, size_t b, size_t c)
-{
-    size_t n = 0;
-    const bool fits = wn_size_mul(a, b, &n) && wn_size_mul(n, c, &n);
-    *out = fits ? wn_alloc_aligned(64, n, sizeof **out) : NULL;
-    return *out != NULL;
-}
-
 wn_status wn_key_loss_open(wn_key_loss **out, const wn_model *m, wn_compute *c, size_t n_max,
                            size_t window, wn_error *err)
 {
@@ -45,12 +37,15 @@ wn_status wn_key_loss_open(wn_key_loss **out, const wn_model *m, wn_compute *c, 
     if (!l)
         return wn_error_set(err, WN_NO_MEMORY, "key loss: out of memory");
     *l = (wn_key_loss){.model = m, .compute = c, .n_max = n_max, .window = window, .group = group};
-    if (!carve(&l->roots, g->n_heads, d, d) || !carve(&l->rows, n_max, d, 1) ||
-        !carve(&l->keys, n_max, d, 1) || !carve(&l->queries, group, QUERIES, d) ||
-        !carve(&l->values, group, n_max, d) || !carve(&l->outputs, group, n_max, d) ||
-        !carve(&l->value_square, group, n_max, 1) || !carve(&l->output_square, group, n_max, 1) ||
-        !carve(&l->after, n_max, g->d_model, 1) || !carve(&l->stream, n_max, 1, 1) ||
-        !carve(&l->weights, group, QUERIES, n_max) || !carve(&l->products, group, QUERIES, n_max)) {
+    if (!wn_alloc_floats(&l->roots, g->n_heads, d * d) || !wn_alloc_floats(&l->rows, n_max, d) ||
+        !wn_alloc_floats(&l->keys, n_max, d) || !wn_alloc_floats(&l->queries, group, QUERIES * d) ||
+        !wn_alloc_floats(&l->values, group, n_max * d) ||
+        !wn_alloc_floats(&l->outputs, group, n_max * d) ||
+        !wn_alloc_floats(&l->value_square, group, n_max) ||
+        !wn_alloc_floats(&l->output_square, group, n_max) ||
+        !wn_alloc_floats(&l->after, n_max, g->d_model) || !wn_alloc_floats(&l->stream, n_max, 1) ||
+        !wn_alloc_floats(&l->weights, group, QUERIES * n_max) ||
+        !wn_alloc_floats(&l->products, group, QUERIES * n_max)) {
         wn_key_loss_close(l);
         return wn_error_set(err, WN_NO_MEMORY, "no memory for the keys of %zu tokens", n_max);
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/splitmix.h"
 
 #define DEFAULT_PENALTY_LAST_N 64
 #define MAX_PENALTY_LAST_N (1u << 20)
@@ -85,14 +86,11 @@ void wn_sampler_accept(wn_sampler *s, int32_t id)
     s->n_recent++;
 }
 
-/* splitmix64 (Steele, Lea, Flood 2014) of a counter: draw i depends on seed and i alone. */
+/* Draw i depends on seed and i alone. */
 static double uniform_draw(wn_sampler *s)
 {
-    uint64_t z = s->o.seed + ++s->n_draws * 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    z ^= z >> 31;
-    return (double)(z >> 11) * 0x1p-53; /* [0, 1) */
+    const uint64_t z = wn_splitmix_of(s->o.seed + ++s->n_draws * WN_SPLITMIX_STEP);
+    return wn_splitmix_share(z);
 }
 
 /* exp for x <= 0 by range reduction and a polynomial: the C library's may differ in the last bit

@@ -22,13 +22,6 @@ struct wn_soft_attention {
     float *own;                  /* [n_rows][group * n_rows] */
 };
 
-static bool carve(float **out, size_t rows, size_t cols)
-{
-    size_t n = 0;
-    *out = wn_size_mul(rows, cols, &n) ? wn_alloc_aligned(64, n, sizeof **out) : NULL;
-    return *out != NULL;
-}
-
 wn_status wn_soft_attention_open(wn_soft_attention **out, const wn_model *m, wn_compute *c,
                                  size_t n_rows, size_t n_keys, wn_error *err)
 {
@@ -40,10 +33,14 @@ wn_status wn_soft_attention_open(wn_soft_attention **out, const wn_model *m, wn_
         return wn_error_set(err, WN_NO_MEMORY, "soft pass: out of memory");
     *a = (wn_soft_attention){
         .model = m, .compute = c, .n_rows = n_rows, .n_keys = n_keys, .group = group};
-    if (!carve(&a->keys, all, d) || !carve(&a->values, all, d) || !carve(&a->columns, longest, d) ||
-        !carve(&a->queries, group * n_rows, d) || !carve(&a->out, group * n_rows, d) ||
-        !carve(&a->owed, group * n_rows, d) || !carve(&a->weights, group * n_rows, all) ||
-        !carve(&a->d, group * n_rows, all) || !carve(&a->own, n_rows, group * n_rows)) {
+    if (!wn_alloc_floats(&a->keys, all, d) || !wn_alloc_floats(&a->values, all, d) ||
+        !wn_alloc_floats(&a->columns, longest, d) ||
+        !wn_alloc_floats(&a->queries, group * n_rows, d) ||
+        !wn_alloc_floats(&a->out, group * n_rows, d) ||
+        !wn_alloc_floats(&a->owed, group * n_rows, d) ||
+        !wn_alloc_floats(&a->weights, group * n_rows, all) ||
+        !wn_alloc_floats(&a->d, group * n_rows, all) ||
+        !wn_alloc_floats(&a->own, n_rows, group * n_rows)) {
         wn_soft_attention_close(a);
         return wn_error_set(err, WN_NO_MEMORY, "no memory for %zu rows and %zu keys", n_rows,
                             n_keys);

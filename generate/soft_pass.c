@@ -33,13 +33,6 @@ struct wn_soft_pass {
     float *angles, *backwards; /* [n][head_dim] */
 };
 
-static bool carve(float **out, size_t rows, size_t cols)
-{
-    size_t n = 0;
-    *out = wn_size_mul(rows, cols, &n) ? wn_alloc_aligned(64, n, sizeof **out) : NULL;
-    return *out != NULL;
-}
-
 static bool carve_layers(wn_soft_pass *p)
 {
     const wn_model_config *g = &p->model->config;
@@ -49,9 +42,10 @@ static bool carve_layers(wn_soft_pass *p)
     bool ok = p->layers != NULL;
     for (size_t l = 0; ok && l < g->n_layers; l++) {
         soft_layer *y = &p->layers[l];
-        ok = carve(&y->x, n, g->d_model) && carve(&y->middle, n, g->d_model) &&
-             carve(&y->q, n, q_dim) && carve(&y->attended, n, q_dim) && carve(&y->k, n, kv_dim) &&
-             carve(&y->v, n, kv_dim) && carve(&y->gate, n, g->d_ff) && carve(&y->up, n, g->d_ff);
+        ok = wn_alloc_floats(&y->x, n, g->d_model) && wn_alloc_floats(&y->middle, n, g->d_model) &&
+             wn_alloc_floats(&y->q, n, q_dim) && wn_alloc_floats(&y->attended, n, q_dim) &&
+             wn_alloc_floats(&y->k, n, kv_dim) && wn_alloc_floats(&y->v, n, kv_dim) &&
+             wn_alloc_floats(&y->gate, n, g->d_ff) && wn_alloc_floats(&y->up, n, g->d_ff);
     }
     return ok;
 }
@@ -61,12 +55,12 @@ static bool carve_rest(wn_soft_pass *p)
     const wn_model_config *g = &p->model->config;
     const size_t n = p->n_max, q_dim = g->n_heads * g->head_dim;
     const size_t kv_dim = g->n_kv_heads * g->head_dim;
-    return carve(&p->x, n, g->d_model) && carve(&p->h, n, g->d_model) &&
-           carve(&p->dh, n, g->d_model) && carve(&p->inner, n, g->d_ff) &&
-           carve(&p->d_inner, n, g->d_ff) && carve(&p->dq, n, q_dim) &&
-           carve(&p->d_attended, n, q_dim) && carve(&p->dk, n, kv_dim) &&
-           carve(&p->dv, n, kv_dim) && carve(&p->angles, n, g->head_dim) &&
-           carve(&p->backwards, n, g->head_dim);
+    return wn_alloc_floats(&p->x, n, g->d_model) && wn_alloc_floats(&p->h, n, g->d_model) &&
+           wn_alloc_floats(&p->dh, n, g->d_model) && wn_alloc_floats(&p->inner, n, g->d_ff) &&
+           wn_alloc_floats(&p->d_inner, n, g->d_ff) && wn_alloc_floats(&p->dq, n, q_dim) &&
+           wn_alloc_floats(&p->d_attended, n, q_dim) && wn_alloc_floats(&p->dk, n, kv_dim) &&
+           wn_alloc_floats(&p->dv, n, kv_dim) && wn_alloc_floats(&p->angles, n, g->head_dim) &&
+           wn_alloc_floats(&p->backwards, n, g->head_dim);
 }
 
 wn_status wn_soft_pass_open(wn_soft_pass **out, const wn_model *m, wn_compute *c, size_t n_rows,

@@ -29,24 +29,19 @@ struct wn_text_pass {
     uint64_t *evicted;     /* [n_kv_heads][n_words] */
 };
 
-static bool carve(float **out, size_t rows, size_t cols)
-{
-    size_t n = 0;
-    *out = wn_size_mul(rows, cols, &n) ? wn_alloc_aligned(64, n, sizeof **out) : NULL;
-    return *out != NULL;
-}
-
 static wn_status carve_all(wn_text_pass *p, wn_error *err)
 {
     const wn_model_config *c = &p->model->config;
     const size_t q_dim = c->n_heads * c->head_dim, kv_dim = c->n_kv_heads * c->head_dim;
     const size_t n = p->n_max;
     size_t n_pages = 0, bytes = 0;
-    bool ok = carve(&p->x, n, c->d_model) && carve(&p->h, n, c->d_model) &&
-              carve(&p->q, n, q_dim) && carve(&p->attended, n, q_dim) && carve(&p->k, n, kv_dim) &&
-              carve(&p->v, n, kv_dim) && carve(&p->inner, p->chunk, 2 * c->d_ff) &&
-              carve(&p->angles, n, c->head_dim) && carve(&p->normed, p->chunk, c->d_model) &&
-              (!p->borrowed || carve(&p->own, n, c->n_kv_heads));
+    bool ok = wn_alloc_floats(&p->x, n, c->d_model) && wn_alloc_floats(&p->h, n, c->d_model) &&
+              wn_alloc_floats(&p->q, n, q_dim) && wn_alloc_floats(&p->attended, n, q_dim) &&
+              wn_alloc_floats(&p->k, n, kv_dim) && wn_alloc_floats(&p->v, n, kv_dim) &&
+              wn_alloc_floats(&p->inner, p->chunk, 2 * c->d_ff) &&
+              wn_alloc_floats(&p->angles, n, c->head_dim) &&
+              wn_alloc_floats(&p->normed, p->chunk, c->d_model) &&
+              (!p->borrowed || wn_alloc_floats(&p->own, n, c->n_kv_heads));
     p->n_words = (n + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
     ok = ok && wn_size_mul(c->n_kv_heads, p->n_words, &n_pages) &&
          wn_size_mul(n_pages, p->layout.page_bytes, &bytes);
