@@ -1,10 +1,10 @@
 /* Steps of head_distill.h: logits, the offset, gates, divergence, gradients, Adam. */
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/splitmix.h"
 #include "generate/float_matmul.h"
 #include "generate/head_distill_internal.h"
 #include "generate/model_internal.h"
@@ -18,17 +18,16 @@
 static wn_status find_logits(wn_head_distill *d, wn_error *err)
 {
     const wn_model_config *g = &d->model->config;
+    const wn_evict_rule rule = {.kind = WN_EVICT_HEADS, .weight = d->weight, .bias = d->bias};
     float *rows = wn_alloc(d->n, g->n_kv_heads * sizeof *rows);
     wn_status status =
         rows ? WN_OK : wn_error_set(err, WN_NO_MEMORY, "distilling heads: out of memory");
     for (size_t l = 0; status == WN_OK && l < g->n_layers; l++) {
-        const float *w = d->weight + l * g->n_kv_heads * g->d_model;
-        status = wn_float_matmul(d->compute, w, g->n_kv_heads, g->d_model, d->h[l], d->n, false,
-                                 rows, err);
+        const wn_text_layer y = {.layer = l, .n = d->n, .h = d->h[l]};
+        status = wn_evict_logits(&rule, d->model, d->compute, &y, rows, err);
         for (size_t j = 0; j < g->n_kv_heads; j++)
             for (size_t t = 0; t < d->n; t++)
-                d->logits[(l * g->n_kv_heads + j) * d->o.n_max + t] =
-                    rows[t * g->n_kv_heads + j] + d->bias[l * g->n_kv_heads + j];
+                d->logits[(l * g->n_kv_heads + j) * d->o.n_max + t] = rows[t * g->n_kv_heads + j];
     }
     free(rows);
     return status;
@@ -87,17 +86,9 @@ static wn_status find_offset(const wn_head_distill *d, bool hard, double *offset
     return WN_OK;
 }
 
-static uint64_t next_random(wn_head_distill *d)
-{
-    uint64_t z = d->random += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
 static double logistic(wn_head_distill *d)
 {
-    const double u = ((double)(next_random(d) >> 11) + 0.5) * 0x1p-53;
+    const double u = wn_splitmix_share(wn_splitmix_next(&d->random)) + 0x1p-54; /* never 0 */
     return log(u / (1 - u));
 }
 
@@ -324,7 +315,7 @@ static void descend(wn_head_distill *d)
 static void shuffle(wn_head_distill *d)
 {
     for (size_t i = d->n_questions; i > 1; i--) {
-        const size_t j = next_random(d) % i, other = d->order[i - 1];
+        const size_t j = wn_splitmix_next(&d->random) % i, other = d->order[i - 1];
         d->order[i - 1] = d->order[j];
         d->order[j] = other;
     }
@@ -352,6 +343,12 @@ static wn_status learn(wn_head_distill *d, const size_t *order, size_t n, size_t
     free(taught);
     free(owed);
     return status;
+}
+
+wn_status wn_distill_offset(wn_head_distill *d, double *offset, wn_error *err)
+{
+    WN_TRY(find_logits(d, err));
+    return find_offset(d, true, offset, err);
 }
 
 wn_status wn_head_distill_gradient(wn_head_distill *d, const size_t *order, size_t n, size_t n_rows,
@@ -385,8 +382,7 @@ wn_status wn_head_distill_judge(wn_head_distill *d, double *divergence, wn_error
 {
     double offset = 0, sum = 0;
     size_t n_all = 0;
-    WN_TRY(find_logits(d, err));
-    WN_TRY(find_offset(d, true, &offset, err));
+    WN_TRY(wn_distill_offset(d, &offset, err));
     choose_keys(d, offset, true);
     for (size_t first = 0; first < d->n_questions;) {
         size_t n_rows = 0;

@@ -1,12 +1,11 @@
 #include "generate/head_distill.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "generate/float_matmul.h"
+#include "base/splitmix.h"
 #include "generate/head_distill_internal.h"
 #include "generate/model_internal.h"
 #include "generate/text_pass.h"
@@ -16,13 +15,6 @@
 static wn_status no_memory(wn_error *err)
 {
     return wn_error_set(err, WN_NO_MEMORY, "distilling heads: out of memory");
-}
-
-static bool carve(float **out, size_t rows, size_t cols)
-{
-    size_t n = 0;
-    *out = wn_size_mul(rows, cols, &n) ? wn_alloc_aligned(64, n, sizeof **out) : NULL;
-    return *out != NULL;
 }
 
 static bool carve_all(wn_head_distill *d)
@@ -39,15 +31,19 @@ static bool carve_all(wn_head_distill *d)
     d->piece = wn_alloc(rows, sizeof *d->piece);
     bool ok = d->k && d->v && d->h && d->keys && d->at && d->ids && d->piece;
     for (size_t l = 0; ok && l < g->n_layers; l++)
-        ok = carve(&d->k[l], n, kv_dim) && carve(&d->v[l], n, kv_dim) &&
-             carve(&d->h[l], n, g->d_model);
-    return ok && carve(&d->weight, all, 1) && carve(&d->bias, d->n_lists, 1) &&
-           carve(&d->grad, all, 1) && carve(&d->bias_grad, d->n_lists, 1) &&
-           carve(&d->mean, all + d->n_lists, 1) && carve(&d->square, all + d->n_lists, 1) &&
-           carve(&d->rms, g->n_layers, g->d_model) && carve(&d->logits, d->n_lists, n) &&
-           carve(&d->log_keep, d->n_lists, n) && carve(&d->key_grad, d->n_lists, n) &&
-           carve(&d->owed, rows, g->d_model) && carve(&d->normed, rows, g->d_model) &&
-           carve(&d->own, rows, g->d_model);
+        ok = wn_alloc_floats(&d->k[l], n, kv_dim) && wn_alloc_floats(&d->v[l], n, kv_dim) &&
+             wn_alloc_floats(&d->h[l], n, g->d_model);
+    return ok && wn_alloc_floats(&d->weight, all, 1) && wn_alloc_floats(&d->bias, d->n_lists, 1) &&
+           wn_alloc_floats(&d->grad, all, 1) && wn_alloc_floats(&d->bias_grad, d->n_lists, 1) &&
+           wn_alloc_floats(&d->mean, all + d->n_lists, 1) &&
+           wn_alloc_floats(&d->square, all + d->n_lists, 1) &&
+           wn_alloc_floats(&d->rms, g->n_layers, g->d_model) &&
+           wn_alloc_floats(&d->logits, d->n_lists, n) &&
+           wn_alloc_floats(&d->log_keep, d->n_lists, n) &&
+           wn_alloc_floats(&d->key_grad, d->n_lists, n) &&
+           wn_alloc_floats(&d->owed, rows, g->d_model) &&
+           wn_alloc_floats(&d->normed, rows, g->d_model) &&
+           wn_alloc_floats(&d->own, rows, g->d_model);
 }
 
 static void set_defaults(wn_head_distill_options *o)
@@ -69,7 +65,7 @@ wn_status wn_head_distill_open(wn_head_distill **out, const wn_model *m, wn_comp
                            .compute = c,
                            .o = *options,
                            .n_lists = g->n_layers * g->n_kv_heads,
-                           .random = 0x9E3779B97F4A7C15u};
+                           .random = WN_SPLITMIX_STEP};
     set_defaults(&d->o);
     wn_status status = carve_all(d) ? WN_OK : no_memory(err);
     if (status == WN_OK)
@@ -140,18 +136,29 @@ static void find_rms(wn_head_distill *d)
         }
 }
 
-static wn_status read_prefix(wn_head_distill *d, const int32_t *ids, size_t n, wn_error *err)
+static void evict_keys(void *ctx, const wn_text_layer *y)
+{
+    wn_head_distill *d = ctx;
+    if (d->status == WN_OK)
+        d->status = wn_evict_rule_decide(&d->rule, d->model, d->compute, y, d->err);
+}
+
+/* With all keys, or (evicting) with those that the heads leave at an offset of theirs. */
+static wn_status read_prefix(wn_head_distill *d, const int32_t *ids, size_t n, bool evicting,
+                             wn_error *err)
 {
     wn_text_pass *p = NULL;
     const wn_text_pass_options o = {.n_max = n, .kv_format = WN_KV_AUTO};
+    const wn_text_pass_hooks hooks = {.window = d->o.window,
+                                      .decide = evicting ? evict_keys : NULL,
+                                      .observe = keep_layer,
+                                      .ctx = d};
     WN_TRY(wn_text_pass_open(&p, d->model, d->compute, &o, err));
-    wn_text_pass_run(p, ids, n, &(wn_text_pass_hooks){.observe = keep_layer, .ctx = d});
+    d->status = WN_OK;
+    d->err = err;
+    wn_text_pass_run(p, ids, n, &hooks);
     wn_text_pass_close(p);
-    d->n = n;
-    d->n_far = n - d->o.window;
-    if (d->rms[0] <= 0)
-        find_rms(d);
-    return WN_OK;
+    return d->status;
 }
 
 static wn_status copy_questions(wn_head_distill *d, const wn_distill_question *q, size_t n,
@@ -257,10 +264,19 @@ wn_status wn_head_distill_read(wn_head_distill *d, const int32_t *ids, size_t n,
                             "a prefix of %zu tokens (above %zu, %zu at most), %zu"
                             " questions",
                             n, d->o.window, d->o.n_max, n_questions);
+    double offset = 0;
     free_questions(d);
+    d->n = n;
+    d->n_far = n - d->o.window;
     WN_TRY(copy_questions(d, questions, n_questions, err));
-    WN_TRY(read_prefix(d, ids, n, err));
-    return teach(d, err);
+    WN_TRY(read_prefix(d, ids, n, false, err));
+    if (d->rms[0] <= 0)
+        find_rms(d);
+    WN_TRY(teach(d, err));
+    WN_TRY(wn_distill_offset(d, &offset, err));
+    d->rule = (wn_evict_rule){
+        .kind = WN_EVICT_HEADS, .weight = d->weight, .bias = d->bias, .offset = (float)offset};
+    return read_prefix(d, ids, n, true, err);
 }
 
 void wn_head_distill_heads(const wn_head_distill *d, float *weight, float *bias)

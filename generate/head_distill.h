@@ -14,7 +14,8 @@
  * probability that it is kept; the offset of all logits is such that these probabilities sum to
  * `keep` of the keys beyond the window, so heads trade keys with each other and nothing else. Loss:
  * mean KL divergence of the answers' tokens from the distribution with all keys. Adam on weights in
- * units of their inputs' root mean square. The prefix itself is read with all keys.
+ * units of their inputs' root mean square. The prefix is read with the evictions of the heads as
+ * they are then; gradients do not reach into it.
  *
  * Sources: the soft gate and its noise are those of DMS (arXiv 2506.05345).
  * Memory: the prefix as f32, n * n_layers * (d_model + 2 kv_dim); the soft pass's.
@@ -23,6 +24,7 @@
 #ifndef WN_GENERATE_HEAD_DISTILL_H
 #define WN_GENERATE_HEAD_DISTILL_H
 
+#include "base/hash.h"
 #include "generate/model.h"
 
 typedef struct wn_head_distill wn_head_distill;
@@ -51,7 +53,8 @@ wn_status wn_head_distill_open(wn_head_distill **out, const wn_model *m, wn_comp
                                const wn_head_distill_options *options, wn_error *err);
 void wn_head_distill_close(wn_head_distill *d); /* NULL is fine */
 
-/* Reads a prefix of more than `window` tokens with all keys, and its questions behind it.
+/* Reads a prefix of more than `window` tokens with all keys and its questions behind it, and the
+ * prefix once more with evictions.
  * WN_INVALID for a question of more than n_rows tokens, or none. */
 wn_status wn_head_distill_read(wn_head_distill *d, const int32_t *ids, size_t n,
                                const wn_distill_question *questions, size_t n_questions,
@@ -61,6 +64,13 @@ wn_status wn_head_distill_step(wn_head_distill *d, double *loss, wn_error *err);
 /* Mean divergence of all questions behind the prefix when the keys with the highest logits are
  * gone: what the steps are to lower. */
 wn_status wn_head_distill_judge(wn_head_distill *d, double *divergence, wn_error *err);
+size_t wn_head_distill_n_steps(const wn_head_distill *d); /* done */
+/* Heads, Adam's moments and the random numbers' state (training_state.h), behind the steps of a
+ * prefix: loaded before the next is read, steps are what they would have been. */
+wn_status wn_head_distill_save(const wn_head_distill *d, const uint8_t key[WN_SHA256_BYTES],
+                               const char *path, wn_error *err);
+wn_status wn_head_distill_load(wn_head_distill *d, const uint8_t key[WN_SHA256_BYTES],
+                               const char *path, wn_error *err);
 /* As options->weight and bias. */
 void wn_head_distill_heads(const wn_head_distill *d, float *weight, float *bias);
 

@@ -2,6 +2,7 @@
 #ifndef WN_GENERATE_HEAD_DISTILL_INTERNAL_H
 #define WN_GENERATE_HEAD_DISTILL_INTERNAL_H
 
+#include "generate/evict_rule.h"
 #include "generate/head_distill.h"
 #include "generate/soft_pass.h"
 
@@ -21,6 +22,9 @@ struct wn_head_distill {
     /* the prefix */
     size_t n, n_far;     /* tokens; of them those that may be evicted */
     float **k, **v, **h; /* [n_layers] of [n_max][kv_dim], [n_max][kv_dim], [n_max][d_model] */
+    wn_evict_rule rule;  /* that it was read with */
+    wn_status status;    /* of that */
+    wn_error *err;
     distill_question *questions;
     size_t *order; /* of the questions, random */
     size_t n_questions, next;
@@ -43,6 +47,8 @@ struct wn_head_distill {
 size_t wn_distill_fill(wn_head_distill *d, const size_t *order, size_t n, size_t *n_rows);
 /* The soft pass of these rows with d->keys. */
 wn_status wn_distill_run(wn_head_distill *d, size_t n_rows, wn_error *err);
+/* The offset above which logits evict all but `keep` of the keys. */
+wn_status wn_distill_offset(wn_head_distill *d, double *offset, wn_error *err);
 /* grad and bias_grad of one step of these questions, which ids and piece hold; uses up random
  * numbers. */
 wn_status wn_head_distill_gradient(wn_head_distill *d, const size_t *order, size_t n, size_t n_rows,

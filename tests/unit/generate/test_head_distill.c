@@ -1,16 +1,25 @@
 /* Distilling heads of the tiny model: the gradient of a step against finite differences, and that
  * steps lower what questions lose. */
 #include <math.h>
+#include <unistd.h>
 
 #include "generate/head_distill_internal.h"
 #include "tests/unit/generate/tiny_heads.h"
 
 enum { PREFIX = 90, WINDOW = 20, N_QUESTIONS = 5, QUESTION = 12, JUDGED = 5, ROWS = 40 };
 
-static wn_head_distill *open_distill(double temperature, double noise, size_t n_steps, double rate)
+/* Prefixes that begin at different tokens. */
+static void read_prefix(wn_head_distill *d, size_t at)
+{
+    wn_distill_question q[N_QUESTIONS];
+    for (size_t i = 0; i < N_QUESTIONS; i++)
+        q[i] = (wn_distill_question){ids + PREFIX + 11 * i, QUESTION + i, JUDGED};
+    WN_ASSERT_OK(wn_head_distill_read(d, ids + at, PREFIX, q, N_QUESTIONS, err));
+}
+
+static wn_head_distill *open_unread(double temperature, double noise, size_t n_steps, double rate)
 {
     wn_head_distill *d = NULL;
-    wn_distill_question q[N_QUESTIONS];
     const wn_head_distill_options o = {.weight = weight,
                                        .bias = bias,
                                        .n_max = 100,
@@ -21,10 +30,14 @@ static wn_head_distill *open_distill(double temperature, double noise, size_t n_
                                        .rate = rate,
                                        .temperature = temperature,
                                        .noise = noise};
-    for (size_t i = 0; i < N_QUESTIONS; i++)
-        q[i] = (wn_distill_question){ids + PREFIX + 11 * i, QUESTION + i, JUDGED};
     WN_ASSERT_OK(wn_head_distill_open(&d, model, compute, &o, err));
-    WN_ASSERT_OK(wn_head_distill_read(d, ids, PREFIX, q, N_QUESTIONS, err));
+    return d;
+}
+
+static wn_head_distill *open_distill(double temperature, double noise, size_t n_steps, double rate)
+{
+    wn_head_distill *d = open_unread(temperature, noise, n_steps, rate);
+    read_prefix(d, 0);
     return d;
 }
 
@@ -103,6 +116,46 @@ static void test_steps_help(void **state)
     assert_memory_equal(moved, again, sizeof moved);
 }
 
+static void steps(wn_head_distill *d, int n)
+{
+    double loss = 0;
+    for (int i = 0; i < n; i++)
+        WN_ASSERT_OK(wn_head_distill_step(d, &loss, err));
+}
+
+/* Stopped behind a prefix and gone on from the file: the heads that it would have had. */
+static void test_resumed(void **state)
+{
+    (void)state;
+    static float whole[N_HEADS * TINY_D], resumed[N_HEADS * TINY_D];
+    float whole_bias[N_HEADS], resumed_bias[N_HEADS];
+    char path[] = "/tmp/wn_test_distill_XXXXXX";
+    const uint8_t key[WN_SHA256_BYTES] = {1}, other[WN_SHA256_BYTES] = {2};
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0 && close(fd) == 0);
+    wn_head_distill *d = open_distill(1, 0.5, 14, 0.02);
+    steps(d, 7);
+    WN_ASSERT_OK(wn_head_distill_save(d, key, path, err));
+    read_prefix(d, 5);
+    steps(d, 7);
+    wn_head_distill_heads(d, whole, whole_bias);
+    wn_head_distill_close(d);
+    d = open_unread(1, 0.5, 14, 0.02);
+    assert_int_equal(wn_head_distill_load(d, other, path, NULL), WN_CONFLICT);
+    assert_int_equal(wn_head_distill_n_steps(d), 0);
+    WN_ASSERT_OK(wn_head_distill_load(d, key, path, err));
+    assert_int_equal(wn_head_distill_n_steps(d), 7);
+    read_prefix(d, 5);
+    steps(d, 7);
+    wn_head_distill_heads(d, resumed, resumed_bias);
+    assert_memory_equal(whole, resumed, sizeof whole);
+    assert_memory_equal(whole_bias, resumed_bias, sizeof whole_bias);
+    assert_int_equal(truncate(path, 100), 0);
+    assert_int_equal(wn_head_distill_load(d, key, path, NULL), WN_FORMAT);
+    wn_head_distill_close(d);
+    unlink(path);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -124,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradient),
         cmocka_unit_test(test_steps_help),
+        cmocka_unit_test(test_resumed),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);
