@@ -17,6 +17,13 @@ static const wn_option options[] = {
     {"questions", WN_OPT_INT, "0", 0, 16, "N",
      "questions that the model writes and answers about every 600 bytes of them, in as many tokens "
      "as a text has: other keys answer questions than repeat a text; takes several times longer"},
+    {"distill", WN_OPT_INT, "0", 0, 100000, "STEPS",
+     "steps of gradient descent after the fit, at the first of --marks, on questions that the "
+     "model "
+     "asks itself (a small model is asked to repeat passages instead)"},
+    {"distill-texts", WN_OPT_INT, "0", 0, 100000, "N",
+     "texts to distil behind, each of as many tokens as the first mark's context (0: one for every "
+     "8 steps)"},
     {"window", WN_OPT_INT, "128", 16, 65536, "N",
      "tokens that are never evicted: the smallest window that the heads serve"},
     {"head-means", WN_OPT_NUM, "0.6", 0.05, 1, "SHARE",
@@ -31,10 +38,10 @@ static const wn_option options[] = {
      "3.1@2048/192; on the dial they are rounded down to halves"},
     {0}};
 
-static wn_status show_progress(void *ctx, uint64_t done, uint64_t total)
+static wn_status show_progress(void *ctx, const char *stage, uint64_t done, uint64_t total)
 {
     (void)ctx;
-    wn_progress_bar("Training", done, total, false, "");
+    wn_progress_bar(stage, done, total, false, "");
     return WN_OK;
 }
 
@@ -68,15 +75,19 @@ static wn_status report(const wn_cli *cli, const wn_retrofit *r, const char *out
     const wn_kv_case *cases = NULL;
     const wn_kv_lengths *lengths = NULL;
     const size_t n = wn_retrofit_points(r, &cases, &lengths);
-    size_t n_asked = 0;
-    const double r2 = wn_retrofit_r2(r, &n_asked);
+    const wn_retrofit_report got = wn_retrofit_report_of(r);
     if (!cli->json) {
         wn_kv_table_print(cases, n, lengths);
-        wn_out("%s: %zu operating points, R2 %.3f, %zu questions asked\n", out, n, r2, n_asked);
+        wn_out("%s: %zu operating points, R2 %.3f, %zu questions asked", out, n, got.r2,
+               got.n_asked);
+        if (got.loss > 0)
+            wn_out(", divergence %.4f in the last steps", got.loss);
+        wn_out("\n");
         return WN_OK;
     }
-    json_t *o = json_pack("{s:s, s:f, s:I, s:o}", "out", out, "r2", r2, "questions",
-                          (json_int_t)n_asked, "rows", wn_kv_table_json(cases, n, lengths));
+    json_t *o = json_pack("{s:s, s:f, s:f, s:I, s:o}", "out", out, "r2", got.r2, "loss", got.loss,
+                          "questions", (json_int_t)got.n_asked, "rows",
+                          wn_kv_table_json(cases, n, lengths));
     if (!o)
         return wn_error_set(err, WN_NO_MEMORY, "retrofit: out of memory");
     wn_cli_print_json(o);
@@ -129,6 +140,8 @@ static int run(wn_cli *cli, wn_error *err)
                              .n_texts = (size_t)wn_options_int(co, "texts"),
                              .n_tokens = (size_t)wn_options_int(co, "text-tokens"),
                              .n_questions = (size_t)wn_options_int(co, "questions"),
+                             .n_steps = (size_t)wn_options_int(co, "distill"),
+                             .n_step_texts = (size_t)wn_options_int(co, "distill-texts"),
                              .window = (size_t)wn_options_int(co, "window"),
                              .head_means = wn_options_num(co, "head-means"),
                              .n_measure = (size_t)wn_options_int(co, "measure-texts"),

@@ -45,13 +45,25 @@ asked=$work/asked.safetensors
 holds "$work/asked.json" '1 <= r["questions"] <= 20 and 0 < r["rows"][0]["kld_mean"] < 1'
 holds "$work/json" 'r["questions"] == 0'
 cmp -s <(tail -c 4000 "$heads") <(tail -c 4000 "$asked") && fail "questions changed nothing"
+# Steps behind the fit: stopped behind them, for want of text to measure on, and started again: the heads of a run that
+# was not stopped, which are not the fit's.
+distilled=$work/distilled.safetensors
+distill=("${small[@]}" --distill 4 --distill-texts 2 --marks 2.5@256 --json --quiet)
+"$winnow" retrofit "${distill[@]}" --out "$distilled" >"$work/json.distilled" || fail "distilling"
+holds "$work/json.distilled" '0 < r["loss"] < 1 and r["rows"][0]["kld_mean"] > 0'
+ls "$distilled".* 2>/dev/null && fail "state files are left behind"
+cmp -s <(tail -c 4000 "$heads") <(tail -c 4000 "$distilled") && fail "distilling changed nothing"
+"$winnow" retrofit "${distill[@]}" --out "$work/stopped" --measure-tokens 8192 >"$work/out" 2>&1 && fail "8192 tokens were found"
+[ -s "$work/stopped.state.steps" ] || fail "no state of the steps"
+"$winnow" retrofit "${distill[@]}" --out "$work/stopped" >"$work/json.stopped" || fail "resuming the steps"
+cmp <(tail -c 4000 "$work/stopped") <(tail -c 4000 "$distilled") || fail "resumed steps differ"
 # Stopped behind the fit, for want of text to measure on, and started again: the same heads.
 again=$work/again.safetensors
 "$winnow" retrofit "${small[@]}" --out "$again" --measure-tokens 8192 >"$work/out" 2>&1 && fail "8192 tokens were found"
 grep -q 'a third of every path' "$work/out" || fail "$(cat "$work/out")"
 [ -s "$again.state" ] || fail "no state file"
 "$winnow" retrofit "${small[@]}" --out "$again" --texts 3 >"$work/out" 2>&1 && fail "another fit's state was taken"
-grep -q 'belongs to a fit of another' "$work/out" || fail "$(cat "$work/out")"
+grep -q 'belongs to a training of another' "$work/out" || fail "$(cat "$work/out")"
 "$winnow" retrofit "${small[@]}" --out "$again" --marks 2.5/16 >"$work/out" 2>&1 && fail "a window of 16 was taken"
 grep -q 'serve windows of 32 and more' "$work/out" || fail "$(cat "$work/out")"
 "$winnow" retrofit "${small[@]}" --out "$again" --marks 2.5,1.9@256/48 --quiet >"$work/out" || fail "resume"
@@ -113,6 +125,7 @@ refused '2x at 513 tokens' retrofit "${small[@]}" --out "$again" --marks 2@513
 refused 'too short for a window' retrofit "${small[@]}" --out "$again" --window 256
 refused 'leaves no 20x' retrofit "${small[@]}" --out "$again" --marks 20
 refused 'do not fit into' retrofit "${small[@]}" --out "$again" --text-tokens 5000
+refused 'name a shorter context' retrofit "${small[@]}" --out "$again" --measure-tokens 8000 --distill 4
 refused 'no such file\|No such file\|not found' retrofit smollm2-135m --text /nowhere --out "$again"
 refused 'has eviction heads already' retrofit "$work/dms/own.gguf" "${small[@]:1}" --out "$again"
 refused 'needs --heads' eval kv --small --text "$work/text/a.txt"

@@ -1,0 +1,52 @@
+/* Questions about a text that a model writes itself, part by part, and its answers with all keys:
+ * what eviction heads learn from (retrofit.h). The text stands in prompts as passages do, numbered,
+ * before the question, so all prompts begin alike.
+ *
+ *     WN_TRY(wn_text_questions_make(&q, model, compute, &o, err));
+ *     ... q.all[i].prompt.ids[0 .. q.n_prefix) is the same for all i < q.n ...
+ *     wn_text_questions_free(&q);
+ *
+ * Both are the likeliest. About parts that a model writes nothing new about it is asked to repeat
+ * them, unless that is not wanted: small models write the same question about all.
+ */
+#ifndef WN_API_TEXT_QUESTIONS_H
+#define WN_API_TEXT_QUESTIONS_H
+
+#include "api/kv_quiz.h"
+#include "generate/answer.h"
+
+typedef struct wn_text_questions_options {
+    const char *text;
+    size_t len;
+    size_t n_tokens;    /* of the text at most */
+    size_t n_questions; /* about each part at most */
+    size_t n_room;      /* tokens of all questions and answers, about; 0: as many as there are */
+    bool repeat;        /* parts without a question */
+} wn_text_questions_options;
+
+typedef struct wn_text_question {
+    char *text, *answer;
+    size_t part;
+    wn_kv_prompt prompt; /* up to the answer */
+} wn_text_question;
+
+typedef struct wn_text_questions {
+    wn_strbuf given;  /* the text */
+    wn_source *parts; /* [n_parts], into it */
+    size_t n_parts;
+    wn_text_question *all;        /* [n] */
+    size_t n, n_repeat, n_prefix; /* the last n_repeat of them are requests to repeat */
+} wn_text_questions;
+
+wn_status wn_text_questions_make(wn_text_questions *out, const wn_model *m, wn_compute *c,
+                                 const wn_text_questions_options *o, wn_error *err);
+void wn_text_questions_free(wn_text_questions *q);
+const char *wn_text_questions_system(void); /* of the prompts */
+
+/* Length of the part of a text that questions are asked about at once: some sentences. */
+size_t wn_text_part(const char *text, size_t len);
+/* The next line of *at that is a question, without the number or mark of a list before it; *at
+ * moves behind it. NULL: none is left. */
+const char *wn_question_line(const char **at, size_t *len);
+
+#endif
