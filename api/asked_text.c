@@ -7,14 +7,12 @@
 #include "base/checked.h"
 #include "generate/prompt.h"
 
-#define NUMBER_TOKENS 8 /* of the number before a part, which has 60 or more */
-
 static const char repeat_text[] = "Repeat the passages above.";
 
 size_t wn_asked_text_max(size_t n_tokens, size_t n_questions)
 {
-    const size_t numbers = n_questions ? n_tokens / 60 * NUMBER_TOKENS : 0;
-    return (n_questions ? 3 : 2) * n_tokens + numbers + WN_REPEAT_TEXT_EXTRA;
+    const size_t prefix = n_questions ? wn_text_questions_max_prefix(n_tokens) : 0;
+    return 2 * n_tokens + prefix + WN_REPEAT_TEXT_EXTRA;
 }
 
 /* The text with the first question, answers and questions, the request to repeat, the text. */

@@ -10,23 +10,16 @@
 #include "base/fs.h"
 #include "generate/head_distill.h"
 
-#define PREFIX_EXTRA 256 /* tokens of the template */
-#define NUMBER_TOKENS 8  /* of the number before a part of 60 tokens or more */
-#define N_ROWS 320       /* of one step */
+#define N_ROWS 320 /* of one step */
 
 static wn_status no_memory(wn_error *err)
 {
     return wn_error_set(err, WN_NO_MEMORY, "distilling heads: out of memory");
 }
 
-static size_t prefix_tokens(const wn_retrofit *r)
-{
-    return r->o.mark_tokens[0] + r->o.mark_tokens[0] / 60 * NUMBER_TOKENS + PREFIX_EXTRA;
-}
-
 size_t wn_retrofit_step_tokens(const wn_retrofit *r)
 {
-    return prefix_tokens(r) + N_ROWS;
+    return wn_text_questions_max_prefix(r->o.mark_tokens[0]) + N_ROWS;
 }
 
 char *wn_retrofit_steps_path(const wn_retrofit *r)
@@ -98,7 +91,10 @@ static wn_status read_text(wn_retrofit *r, wn_head_distill *d, size_t text, wn_e
                            WN_BYTES_PER_TOKEN * o.n_tokens, &o.text, &o.len);
     WN_TRY(wn_text_questions_make(&q, r->model, r->compute, &o, err));
     r->n_asked += q.n - q.n_repeat;
-    wn_status status = read_questions(r, d, &q, err);
+    wn_status status = q.n && q.n_prefix > wn_retrofit_window(r, 0)
+                           ? read_questions(r, d, &q, err)
+                           : wn_error_set(err, WN_INVALID, "retrofit: text %zu: only %zu tokens",
+                                          text, q.n_prefix);
     wn_text_questions_free(&q);
     return status;
 }
@@ -149,7 +145,7 @@ wn_status wn_retrofit_distill(wn_retrofit *r, wn_error *err)
     const double n = (double)r->o.mark_tokens[0], window = (double)wn_retrofit_window(r, 0);
     const wn_head_distill_options o = {.weight = r->weight,
                                        .bias = r->bias,
-                                       .n_max = prefix_tokens(r),
+                                       .n_max = wn_text_questions_max_prefix(r->o.mark_tokens[0]),
                                        .window = wn_retrofit_window(r, 0),
                                        .keep = (n / r->o.marks[0] - window) / (n - window),
                                        .n_rows = N_ROWS,

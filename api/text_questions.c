@@ -11,7 +11,9 @@
 #include "generate/repeat_text.h"
 
 #define PART_BYTES 600
-#define LEAST_PART 300
+#define PART_TOKENS 30     /* at least, on average */
+#define NUMBER_TOKENS 8    /* before each */
+#define PREFIX_EXTRA 256   /* of the template */
 #define QUESTION_TOKENS 28 /* room for one, where several are written */
 #define ANSWER_TOKENS 32
 #define USUAL_ANSWER 8
@@ -39,17 +41,22 @@ static bool ends_sentence(const char *text, size_t at)
     return text[at] == '\n' || (text[at] == ' ' && strchr(".!?", text[at - 1]));
 }
 
-size_t wn_text_part(const char *text, size_t len)
+size_t wn_text_questions_max_prefix(size_t n_tokens)
 {
-    if (len <= PART_BYTES + LEAST_PART)
+    return n_tokens + n_tokens / PART_TOKENS * NUMBER_TOKENS + PREFIX_EXTRA;
+}
+
+size_t wn_text_part(const char *text, size_t len, size_t most)
+{
+    if (len <= most + most / 2)
         return len;
-    for (size_t at = PART_BYTES; at > LEAST_PART; at--)
+    for (size_t at = most; at > most / 2; at--)
         if (ends_sentence(text, at))
             return at + 1;
-    for (size_t at = PART_BYTES; at > LEAST_PART; at--)
+    for (size_t at = most; at > most / 2; at--)
         if (text[at] == ' ')
             return at + 1;
-    return wn_utf8_floor(text, PART_BYTES);
+    return wn_utf8_floor(text, most);
 }
 
 const char *wn_question_line(const char **at, size_t *len)
@@ -85,12 +92,16 @@ static wn_status cut(asking *a, wn_error *err)
     wn_text_questions *q = a->q;
     size_t n_cut = 0;
     WN_TRY(wn_first_text(a->m, a->o->text, a->o->len, a->o->n_tokens, &q->given, &n_cut, err));
-    q->parts = wn_alloc(q->given.len / LEAST_PART + 1, sizeof *q->parts);
-    a->lines = wn_alloc(q->given.len / LEAST_PART + 1, sizeof *a->lines);
+    /* Dashes and blanks come to many bytes a token. */
+    const size_t least = 2 * PART_TOKENS * q->given.len / a->o->n_tokens;
+    const size_t most = least > PART_BYTES ? least : PART_BYTES;
+    const size_t room = q->given.len / (most / 2) + 1;
+    q->parts = wn_alloc(room, sizeof *q->parts);
+    a->lines = wn_alloc(room, sizeof *a->lines);
     if (!q->parts || !a->lines)
         return no_memory(err);
     for (size_t at = 0; at < q->given.len; q->n_parts++) {
-        const size_t n = wn_text_part(q->given.data + at, q->given.len - at);
+        const size_t n = wn_text_part(q->given.data + at, q->given.len - at, most);
         q->parts[q->n_parts] = (wn_source){.text = q->given.data + at, .len = n};
         at += n;
     }

@@ -42,9 +42,12 @@ wn_status wn_text_questions_make(wn_text_questions *out, const wn_model *m, wn_c
                                  const wn_text_questions_options *o, wn_error *err);
 void wn_text_questions_free(wn_text_questions *q);
 const char *wn_text_questions_system(void); /* of the prompts */
+/* q.n_prefix is not more for a text of n_tokens. */
+size_t wn_text_questions_max_prefix(size_t n_tokens);
 
-/* Length of the part of a text that questions are asked about at once: some sentences. */
-size_t wn_text_part(const char *text, size_t len);
+/* Length of the part of a text that questions are asked about at once: whole sentences of half of
+ * `most` bytes or more, if they end there. A rest of less than half is not left. */
+size_t wn_text_part(const char *text, size_t len, size_t most);
 /* The next line of *at that is a question, without the number or mark of a list before it; *at
  * moves behind it. NULL: none is left. */
 const char *wn_question_line(const char **at, size_t *len);

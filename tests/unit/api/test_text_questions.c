@@ -8,19 +8,19 @@ static void test_parts(void **state)
     (void)state;
     char text[2000];
     memset(text, 'x', sizeof text);
-    assert_int_equal(wn_text_part(text, 900), 900); /* a short rest is not cut off */
-    assert_int_equal(wn_text_part(text, 1000), 600);
+    assert_int_equal(wn_text_part(text, 900, 600), 900); /* a short rest is not cut off */
+    assert_int_equal(wn_text_part(text, 1000, 600), 600);
     text[310] = ' ';
-    assert_int_equal(wn_text_part(text, 1000), 311);
+    assert_int_equal(wn_text_part(text, 1000, 600), 311);
     text[400] = text[500] = ' '; /* the last sentence that ends in the part, not the last word */
     text[399] = '.';
-    assert_int_equal(wn_text_part(text, 1000), 401);
+    assert_int_equal(wn_text_part(text, 1000, 600), 401);
     text[450] = '\n';
-    assert_int_equal(wn_text_part(text, 1000), 451);
+    assert_int_equal(wn_text_part(text, 1000, 600), 451);
     memset(text, 'x', sizeof text);
     for (size_t i = 299; i + 1 < sizeof text; i += 2) /* no space; 600 is inside a character */
         memcpy(text + i, "\xc3\xa9", 2);
-    assert_int_equal(wn_text_part(text, 1999), 599);
+    assert_int_equal(wn_text_part(text, 1999, 600), 599);
 }
 
 static void test_every_byte_is_in_a_part(void **state)
@@ -34,7 +34,7 @@ static void test_every_byte_is_in_a_part(void **state)
     }
     size_t at = 0, n_parts = 0;
     while (at < sizeof text) {
-        const size_t n = wn_text_part(text + at, sizeof text - at);
+        const size_t n = wn_text_part(text + at, sizeof text - at, 600);
         assert_true(n > 300 && n <= 900 && n <= sizeof text - at);
         at += n;
         n_parts++;
