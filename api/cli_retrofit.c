@@ -22,8 +22,8 @@ static const wn_option options[] = {
      "model "
      "asks itself (a small model is asked to repeat passages instead)"},
     {"distill-texts", WN_OPT_INT, "0", 0, 100000, "N",
-     "texts to distil behind, each of as many tokens as the first mark's context (0: one for every "
-     "8 steps)"},
+     "texts to distil behind by turns, each of as many tokens as the first mark's context (0: one "
+     "for every 8 steps)"},
     {"window", WN_OPT_INT, "128", 16, 65536, "N",
      "tokens that are never evicted: the smallest window that the heads serve"},
     {"head-means", WN_OPT_NUM, "0.6", 0.05, 1, "SHARE",

@@ -21,7 +21,7 @@ typedef struct wn_retrofit wn_retrofit;
 
 #define WN_RETROFIT_MAX_POINTS 16
 
-/* stage: "Fitting", "Distilling" or "Measuring". A result other than WN_OK stops it. */
+/* stage: "Fitting", "Asking", "Distilling" or "Measuring". A result other than WN_OK stops it. */
 typedef wn_status (*wn_retrofit_progress_fn)(void *ctx, const char *stage, uint64_t done,
                                              uint64_t total);
 
@@ -59,7 +59,7 @@ size_t wn_retrofit_points(const wn_retrofit *r, const wn_kv_case **cases,
                           const wn_kv_lengths **lengths);
 typedef struct wn_retrofit_report {
     double r2;      /* of the fit */
-    double loss;    /* mean of the steps behind the last text: divergence of answers */
+    double loss;    /* divergence of answers in the last steps */
     size_t n_asked; /* questions, without those before a stop */
 } wn_retrofit_report;
 wn_retrofit_report wn_retrofit_report_of(const wn_retrofit *r);

@@ -1,5 +1,7 @@
-/* Second stage: fitted heads moved by gradient on questions about the text. A state is saved behind
- * every text only: the steps behind a prefix depend on the heads that it was read with. */
+/* Second stage: fitted heads moved by gradient on questions about texts. All are asked about first,
+ * and then come their turns: a text is read with the heads as they are, some steps are taken behind
+ * it. Turns are short: fifteen texts with five steps each, one after the other, left the heads
+ * where the first five had brought them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,8 @@
 #include "base/fs.h"
 #include "generate/head_distill.h"
 
-#define N_ROWS 320 /* of one step */
+#define N_ROWS 320   /* of one step */
+#define TURN_STEPS 2 /* reading takes as long as two */
 
 static wn_status no_memory(wn_error *err)
 {
@@ -36,7 +39,7 @@ static wn_status steps_key(const wn_retrofit *r, uint8_t key[WN_SHA256_BYTES], w
     char text[256], fit[WN_SHA256_HEX];
     WN_TRY(wn_retrofit_fit_key(r, key, err));
     wn_hex(key, WN_SHA256_BYTES, fit);
-    const int len = snprintf(text, sizeof text, "steps 1 %s %zu %zu %zu %zu %.17g %.17g", fit,
+    const int len = snprintf(text, sizeof text, "steps 2 %s %zu %zu %zu %zu %.17g %.17g", fit,
                              r->o.n_steps, r->o.n_step_texts, r->o.mark_tokens[0],
                              wn_retrofit_window(r, 0), r->o.marks[0], r->o.head_means);
     return wn_sha256_of(text, (size_t)len, key, err);
@@ -64,8 +67,8 @@ static wn_status make_question(const wn_retrofit *r, const wn_text_questions *q,
     return *ids ? WN_OK : no_memory(err);
 }
 
-static wn_status read_questions(const wn_retrofit *r, wn_head_distill *d,
-                                const wn_text_questions *q, wn_error *err)
+static wn_status add_questions(const wn_retrofit *r, wn_head_distill *d, const wn_text_questions *q,
+                               wn_error *err)
 {
     wn_distill_question *questions = wn_alloc(q->n, sizeof *questions);
     int32_t **ids = wn_alloc(q->n, sizeof *ids);
@@ -73,7 +76,7 @@ static wn_status read_questions(const wn_retrofit *r, wn_head_distill *d,
     for (size_t i = 0; status == WN_OK && i < q->n; i++)
         status = make_question(r, q, i, &questions[i], &ids[i], err);
     if (status == WN_OK)
-        status = wn_head_distill_read(d, q->all[0].prompt.ids, q->n_prefix, questions, q->n, err);
+        status = wn_head_distill_add(d, q->all[0].prompt.ids, q->n_prefix, questions, q->n, err);
     for (size_t i = 0; ids && i < q->n; i++)
         free(ids[i]);
     free((void *)ids);
@@ -81,7 +84,7 @@ static wn_status read_questions(const wn_retrofit *r, wn_head_distill *d,
     return status;
 }
 
-static wn_status read_text(wn_retrofit *r, wn_head_distill *d, size_t text, wn_error *err)
+static wn_status add_text(wn_retrofit *r, wn_head_distill *d, size_t text, wn_error *err)
 {
     wn_text_questions_options o = {.n_tokens = r->o.mark_tokens[0],
                                    .n_questions = r->o.n_questions ? r->o.n_questions : 1,
@@ -92,51 +95,66 @@ static wn_status read_text(wn_retrofit *r, wn_head_distill *d, size_t text, wn_e
     WN_TRY(wn_text_questions_make(&q, r->model, r->compute, &o, err));
     r->n_asked += q.n - q.n_repeat;
     wn_status status = q.n && q.n_prefix > wn_retrofit_window(r, 0)
-                           ? read_questions(r, d, &q, err)
+                           ? add_questions(r, d, &q, err)
                            : wn_error_set(err, WN_INVALID, "retrofit: text %zu: only %zu tokens",
                                           text, q.n_prefix);
     wn_text_questions_free(&q);
     return status;
 }
 
-static size_t steps_behind(const wn_retrofit *r, size_t n_texts)
-{
-    return r->o.n_steps * n_texts / r->o.n_step_texts;
-}
-
-static wn_status learn(wn_retrofit *r, wn_head_distill *d, size_t text, wn_error *err)
-{
-    const size_t first = steps_behind(r, text), end = steps_behind(r, text + 1);
-    double sum = 0;
-    WN_TRY(read_text(r, d, text, err));
-    for (size_t i = first; i < end; i++) {
-        double loss = 0;
-        WN_TRY(wn_head_distill_step(d, &loss, err));
-        sum += loss;
-        wn_status status = wn_retrofit_progress(r, "Distilling", i + 1, r->o.n_steps);
-        if (status != WN_OK)
-            return wn_error_set(err, status, "retrofit: stopped after %zu of %zu steps", i + 1,
-                                r->o.n_steps);
-    }
-    r->loss = sum / (double)(end - first);
-    return WN_OK;
-}
-
-static wn_status run(wn_retrofit *r, wn_head_distill *d, const char *path, wn_error *err)
-{
+typedef struct distilling {
+    wn_retrofit *r;
+    wn_head_distill *d;
+    const char *path; /* of the state; NULL: none is kept */
     uint8_t key[WN_SHA256_BYTES];
-    WN_TRY(steps_key(r, key, err));
-    if (path && wn_fs_exists(path))
-        WN_TRY(wn_head_distill_load(d, key, path, err));
-    const size_t n_done = wn_head_distill_n_steps(d);
-    WN_TRY(wn_retrofit_progress(r, "Distilling", n_done, r->o.n_steps));
-    for (size_t i = 0; i < r->o.n_step_texts; i++) {
-        if (steps_behind(r, i + 1) <= n_done)
-            continue;
-        WN_TRY(learn(r, d, i, err));
-        if (path)
-            WN_TRY(wn_head_distill_save(d, key, path, err));
+} distilling;
+
+static wn_status save(const distilling *s, wn_error *err)
+{
+    return s->path ? wn_head_distill_save(s->d, s->key, s->path, err) : WN_OK;
+}
+
+/* WN_CANCELLED or the like where it is to stop. */
+static wn_status progress(const distilling *s, wn_error *err)
+{
+    const size_t n_texts = wn_head_distill_n_texts(s->d), n = wn_head_distill_n_steps(s->d);
+    wn_status status = n_texts < s->r->o.n_step_texts
+                           ? wn_retrofit_progress(s->r, "Asking", n_texts, s->r->o.n_step_texts)
+                           : wn_retrofit_progress(s->r, "Distilling", n, s->r->o.n_steps);
+    return status == WN_OK ? WN_OK
+                           : wn_error_set(err, status, "retrofit: stopped after %zu of %zu steps",
+                                          n, s->r->o.n_steps);
+}
+
+static wn_status take_turn(distilling *s, wn_error *err)
+{
+    const size_t n = wn_head_distill_n_steps(s->d), left = s->r->o.n_steps - n;
+    const size_t n_turn = left < TURN_STEPS ? left : TURN_STEPS;
+    double sum = 0;
+    WN_TRY(wn_head_distill_read(s->d, n / TURN_STEPS % s->r->o.n_step_texts, err));
+    for (size_t i = 0; i < n_turn; i++) {
+        double loss = 0;
+        WN_TRY(wn_head_distill_step(s->d, &loss, err));
+        sum += loss;
+        WN_TRY(progress(s, err));
     }
+    s->r->loss = sum / (double)n_turn;
+    return save(s, err);
+}
+
+static wn_status run(distilling *s, wn_error *err)
+{
+    WN_TRY(steps_key(s->r, s->key, err));
+    if (s->path && wn_fs_exists(s->path))
+        WN_TRY(wn_head_distill_load(s->d, s->key, s->path, err));
+    WN_TRY(progress(s, err));
+    while (wn_head_distill_n_texts(s->d) < s->r->o.n_step_texts) {
+        WN_TRY(add_text(s->r, s->d, wn_head_distill_n_texts(s->d), err));
+        WN_TRY(save(s, err));
+        WN_TRY(progress(s, err));
+    }
+    while (wn_head_distill_n_steps(s->d) < s->r->o.n_steps)
+        WN_TRY(take_turn(s, err));
     return WN_OK;
 }
 
@@ -150,16 +168,16 @@ wn_status wn_retrofit_distill(wn_retrofit *r, wn_error *err)
                                        .keep = (n / r->o.marks[0] - window) / (n - window),
                                        .n_rows = N_ROWS,
                                        .n_steps = r->o.n_steps};
-    wn_head_distill *d = NULL;
     char *path = r->o.state_path ? wn_retrofit_steps_path(r) : NULL;
+    distilling s = {.r = r, .path = path};
     wn_status status = r->o.state_path && !path ? no_memory(err) : WN_OK;
     if (status == WN_OK)
-        status = wn_head_distill_open(&d, r->model, r->compute, &o, err);
+        status = wn_head_distill_open(&s.d, r->model, r->compute, &o, err);
     if (status == WN_OK)
-        status = run(r, d, path, err);
+        status = run(&s, err);
     if (status == WN_OK)
-        wn_head_distill_heads(d, r->weight, r->bias);
-    wn_head_distill_close(d);
+        wn_head_distill_heads(s.d, r->weight, r->bias);
+    wn_head_distill_close(s.d);
     free(path);
     return status;
 }

@@ -12,7 +12,7 @@ struct wn_retrofit {
     wn_retrofit_options o;
     size_t n_lists, n_marks, n_cases, n_asked;
     float *weight, *bias;
-    double r2, loss, seconds; /* loss: mean of the steps behind the last text */
+    double r2, loss, seconds; /* loss: of the last steps */
     wn_kv_lengths lengths;
     wn_kv_case *cases; /* [n_marks], chosen */
 };

@@ -1,4 +1,5 @@
 /* Steps of head_distill.h: logits, the offset, gates, divergence, gradients, Adam. */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,7 +196,7 @@ static float *taught_rows(const wn_head_distill *d, const size_t *order, size_t 
     const size_t d_model = d->model->config.d_model;
     float *rows = wn_alloc(n_judged, d_model * sizeof *rows), *to = rows;
     for (size_t i = 0; rows && i < n; i++) {
-        const distill_question *q = &d->questions[order[i]];
+        const distill_question *q = &d->text->questions[order[i]];
         memcpy(to, q->taught, q->n_judged * d_model * sizeof *to);
         to += q->n_judged * d_model;
     }
@@ -209,7 +210,7 @@ static void spread(wn_head_distill *d, const size_t *order, size_t n, const floa
     size_t end = 0;
     memset(d->owed, 0, d->o.n_rows * d_model * sizeof *d->owed);
     for (size_t i = 0; i < n; i++) {
-        const distill_question *q = &d->questions[order[i]];
+        const distill_question *q = &d->text->questions[order[i]];
         end += q->n;
         memcpy(d->owed + (end - q->n_judged) * d_model, owed, q->n_judged * d_model * sizeof *owed);
         owed += q->n_judged * d_model;
@@ -314,12 +315,12 @@ static void descend(wn_head_distill *d)
 
 static void shuffle(wn_head_distill *d)
 {
-    for (size_t i = d->n_questions; i > 1; i--) {
-        const size_t j = wn_splitmix_next(&d->random) % i, other = d->order[i - 1];
-        d->order[i - 1] = d->order[j];
-        d->order[j] = other;
+    for (size_t i = d->text->n_questions; i > 1; i--) {
+        const size_t j = wn_splitmix_next(&d->random) % i, other = d->text->order[i - 1];
+        d->text->order[i - 1] = d->text->order[j];
+        d->text->order[j] = other;
     }
-    d->next = 0;
+    d->text->next = 0;
 }
 
 /* Forward, and back to the keys' gradients. */
@@ -345,10 +346,12 @@ static wn_status learn(wn_head_distill *d, const size_t *order, size_t n, size_t
     return status;
 }
 
-wn_status wn_distill_offset(wn_head_distill *d, double *offset, wn_error *err)
+wn_status wn_distill_refresh(wn_head_distill *d, wn_error *err)
 {
+    if (!d->text)
+        return WN_OK;
     WN_TRY(find_logits(d, err));
-    return find_offset(d, true, offset, err);
+    return find_offset(d, true, &d->offset, err);
 }
 
 wn_status wn_head_distill_gradient(wn_head_distill *d, const size_t *order, size_t n, size_t n_rows,
@@ -366,13 +369,14 @@ wn_status wn_head_distill_gradient(wn_head_distill *d, const size_t *order, size
 
 wn_status wn_head_distill_step(wn_head_distill *d, double *loss, wn_error *err)
 {
-    if (d->next == 0 || d->next == d->n_questions)
+    assert(d->text);
+    if (d->text->next == 0 || d->text->next == d->text->n_questions)
         shuffle(d);
     size_t n_rows = 0;
-    const size_t *order = d->order + d->next;
-    const size_t n = wn_distill_fill(d, order, d->n_questions - d->next, &n_rows);
+    const size_t *order = d->text->order + d->text->next;
+    const size_t n = wn_distill_fill(d, order, d->text->n_questions - d->text->next, &n_rows);
     WN_TRY(wn_head_distill_gradient(d, order, n, n_rows, loss, err));
-    d->next += n;
+    d->text->next += n;
     d->n_done++;
     descend(d);
     return WN_OK;
@@ -380,16 +384,17 @@ wn_status wn_head_distill_step(wn_head_distill *d, double *loss, wn_error *err)
 
 wn_status wn_head_distill_judge(wn_head_distill *d, double *divergence, wn_error *err)
 {
-    double offset = 0, sum = 0;
+    double sum = 0;
     size_t n_all = 0;
-    WN_TRY(wn_distill_offset(d, &offset, err));
-    choose_keys(d, offset, true);
-    for (size_t first = 0; first < d->n_questions;) {
+    WN_TRY(wn_distill_refresh(d, err));
+    choose_keys(d, d->offset, true);
+    for (size_t first = 0; first < d->text->n_questions;) {
         size_t n_rows = 0;
-        const size_t n = wn_distill_fill(d, d->order + first, d->n_questions - first, &n_rows);
+        const size_t n =
+            wn_distill_fill(d, d->text->order + first, d->text->n_questions - first, &n_rows);
         WN_TRY(wn_distill_run(d, n_rows, err));
-        const size_t n_judged = wn_distill_judged(d, d->order + first, n);
-        float *taught = taught_rows(d, d->order + first, n, n_judged);
+        const size_t n_judged = wn_distill_judged(d, d->text->order + first, n);
+        float *taught = taught_rows(d, d->text->order + first, n, n_judged);
         wn_status status = taught ? diverge(d, taught, n_judged, NULL, &sum, err)
                                   : wn_error_set(err, WN_NO_MEMORY, "out of memory");
         free(taught);
@@ -399,4 +404,9 @@ wn_status wn_head_distill_judge(wn_head_distill *d, double *divergence, wn_error
     }
     *divergence = sum / (double)n_all;
     return WN_OK;
+}
+
+size_t wn_head_distill_n_steps(const wn_head_distill *d)
+{
+    return d->n_done;
 }

@@ -1,5 +1,6 @@
 #include "generate/head_distill.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,24 +81,35 @@ wn_status wn_head_distill_open(wn_head_distill **out, const wn_model *m, wn_comp
     return WN_OK;
 }
 
-static void free_questions(wn_head_distill *d)
+static void free_text(distill_text *t)
 {
-    for (size_t i = 0; i < d->n_questions; i++) {
-        free(d->questions[i].ids);
-        free(d->questions[i].taught);
+    for (size_t i = 0; t->questions && i < t->n_questions; i++) {
+        free(t->questions[i].ids);
+        free(t->questions[i].taught);
     }
-    free(d->questions);
-    free(d->order);
-    d->questions = NULL;
-    d->order = NULL;
-    d->n_questions = d->next = 0;
+    free(t->ids);
+    free(t->questions);
+    free(t->order);
+}
+
+distill_text *wn_distill_new_text(wn_head_distill *d)
+{
+    distill_text *more = wn_realloc(d->texts, d->n_texts + 1, sizeof *more);
+    if (!more)
+        return NULL;
+    d->texts = more;
+    d->text = NULL; /* it has moved */
+    more[d->n_texts] = (distill_text){0};
+    return &more[d->n_texts++];
 }
 
 void wn_head_distill_close(wn_head_distill *d)
 {
     if (!d)
         return;
-    free_questions(d);
+    for (size_t i = 0; i < d->n_texts; i++)
+        free_text(&d->texts[i]);
+    free(d->texts);
     for (size_t l = 0; l < d->model->config.n_layers; l++) {
         free(d->k ? d->k[l] : NULL);
         free(d->v ? d->v[l] : NULL);
@@ -144,48 +156,55 @@ static void evict_keys(void *ctx, const wn_text_layer *y)
 }
 
 /* With all keys, or (evicting) with those that the heads leave at an offset of theirs. */
-static wn_status read_prefix(wn_head_distill *d, const int32_t *ids, size_t n, bool evicting,
-                             wn_error *err)
+static wn_status read_text(wn_head_distill *d, distill_text *t, bool evicting, wn_error *err)
 {
     wn_text_pass *p = NULL;
-    const wn_text_pass_options o = {.n_max = n, .kv_format = WN_KV_AUTO};
+    const wn_text_pass_options o = {.n_max = t->n, .kv_format = WN_KV_AUTO};
     const wn_text_pass_hooks hooks = {.window = d->o.window,
                                       .decide = evicting ? evict_keys : NULL,
                                       .observe = keep_layer,
                                       .ctx = d};
     WN_TRY(wn_text_pass_open(&p, d->model, d->compute, &o, err));
+    d->text = t;
+    d->n = t->n;
+    d->n_far = t->n - d->o.window;
     d->status = WN_OK;
     d->err = err;
-    wn_text_pass_run(p, ids, n, &hooks);
+    wn_text_pass_run(p, t->ids, t->n, &hooks);
     wn_text_pass_close(p);
     return d->status;
 }
 
-static wn_status copy_questions(wn_head_distill *d, const wn_distill_question *q, size_t n,
-                                wn_error *err)
+static wn_status copy_question(const wn_head_distill *d, const wn_distill_question *from,
+                               distill_question *to, wn_error *err)
 {
-    const size_t d_model = d->model->config.d_model;
-    d->questions = wn_alloc(n, sizeof *d->questions);
-    d->order = wn_alloc(n, sizeof *d->order);
-    if (!d->questions || !d->order)
+    if (from->n > d->o.n_rows || from->n_judged < 1 || from->n_judged > from->n)
+        return wn_error_set(err, WN_INVALID, "a question of %zu tokens, %zu judged; %zu rows",
+                            from->n, from->n_judged, d->o.n_rows);
+    to->n = from->n;
+    to->n_judged = from->n_judged;
+    to->ids = wn_alloc(from->n, sizeof *to->ids);
+    if (!to->ids || !wn_alloc_floats(&to->taught, from->n_judged, d->model->config.d_model))
         return no_memory(err);
-    for (; d->n_questions < n; d->n_questions++) {
-        const wn_distill_question *from = &q[d->n_questions];
-        distill_question *to = &d->questions[d->n_questions];
-        if (from->n > d->o.n_rows || from->n_judged < 1 || from->n_judged > from->n)
-            return wn_error_set(err, WN_INVALID, "a question of %zu tokens, %zu judged; %zu rows",
-                                from->n, from->n_judged, d->o.n_rows);
-        *to = (distill_question){.ids = wn_alloc(from->n, sizeof *to->ids),
-                                 .taught = wn_alloc(from->n_judged, d_model * sizeof *to->taught),
-                                 .n = from->n,
-                                 .n_judged = from->n_judged};
-        if (!to->ids || !to->taught) {
-            free(to->ids);
-            free(to->taught);
-            return no_memory(err);
-        }
-        memcpy(to->ids, from->ids, from->n * sizeof *to->ids);
-        d->order[d->n_questions] = d->n_questions;
+    memcpy(to->ids, from->ids, from->n * sizeof *to->ids);
+    return WN_OK;
+}
+
+static wn_status copy_text(const wn_head_distill *d, const int32_t *ids, size_t n,
+                           const wn_distill_question *questions, size_t n_questions,
+                           distill_text *to, wn_error *err)
+{
+    to->ids = wn_alloc(n, sizeof *to->ids);
+    to->questions = wn_alloc(n_questions, sizeof *to->questions);
+    to->order = wn_alloc(n_questions, sizeof *to->order);
+    if (!to->ids || !to->questions || !to->order)
+        return no_memory(err);
+    memcpy(to->ids, ids, n * sizeof *ids);
+    to->n = n;
+    while (to->n_questions < n_questions) {
+        const size_t i = to->n_questions++;
+        to->order[i] = i;
+        WN_TRY(copy_question(d, &questions[i], &to->questions[i], err));
     }
     return WN_OK;
 }
@@ -194,7 +213,7 @@ size_t wn_distill_fill(wn_head_distill *d, const size_t *order, size_t n, size_t
 {
     size_t taken = 0;
     for (*n_rows = 0; taken < n; taken++) {
-        const distill_question *q = &d->questions[order[taken]];
+        const distill_question *q = &d->text->questions[order[taken]];
         if (*n_rows + q->n > d->o.n_rows)
             break;
         memcpy(d->ids + *n_rows, q->ids, q->n * sizeof *d->ids);
@@ -219,7 +238,7 @@ size_t wn_distill_judged(wn_head_distill *d, const size_t *order, size_t n)
     const size_t d_model = d->model->config.d_model;
     size_t end = 0, n_judged = 0;
     for (size_t i = 0; i < n; i++) {
-        const distill_question *q = &d->questions[order[i]];
+        const distill_question *q = &d->text->questions[order[i]];
         end += q->n;
         memcpy(d->own + n_judged * d_model,
                wn_soft_pass_hidden(d->pass) + (end - q->n_judged) * d_model,
@@ -239,14 +258,15 @@ static wn_status teach(wn_head_distill *d, wn_error *err)
             at[t] = t;
         d->keys[i] = (wn_soft_keys){.at = at, .n = d->n};
     }
-    for (size_t first = 0; first < d->n_questions;) {
+    for (size_t first = 0; first < d->text->n_questions;) {
         size_t n_rows = 0;
-        const size_t n = wn_distill_fill(d, d->order + first, d->n_questions - first, &n_rows);
+        const size_t n =
+            wn_distill_fill(d, d->text->order + first, d->text->n_questions - first, &n_rows);
         WN_TRY(wn_distill_run(d, n_rows, err));
-        wn_distill_judged(d, d->order + first, n);
+        wn_distill_judged(d, d->text->order + first, n);
         const float *from = d->own;
         for (size_t i = 0; i < n; i++) {
-            const distill_question *q = &d->questions[d->order[first + i]];
+            const distill_question *q = &d->text->questions[d->text->order[first + i]];
             memcpy(q->taught, from, q->n_judged * d_model * sizeof *from);
             from += q->n_judged * d_model;
         }
@@ -255,28 +275,49 @@ static wn_status teach(wn_head_distill *d, wn_error *err)
     return WN_OK;
 }
 
-wn_status wn_head_distill_read(wn_head_distill *d, const int32_t *ids, size_t n,
-                               const wn_distill_question *questions, size_t n_questions,
-                               wn_error *err)
+static wn_status add(wn_head_distill *d, distill_text *t, const int32_t *ids, size_t n,
+                     const wn_distill_question *questions, size_t n_questions, wn_error *err)
+{
+    WN_TRY(copy_text(d, ids, n, questions, n_questions, t, err));
+    WN_TRY(read_text(d, t, false, err));
+    if (d->rms[0] <= 0)
+        find_rms(d);
+    return teach(d, err);
+}
+
+wn_status wn_head_distill_add(wn_head_distill *d, const int32_t *ids, size_t n,
+                              const wn_distill_question *questions, size_t n_questions,
+                              wn_error *err)
 {
     if (n <= d->o.window || n > d->o.n_max || n_questions < 1)
         return wn_error_set(err, WN_INVALID,
                             "a prefix of %zu tokens (above %zu, %zu at most), %zu"
                             " questions",
                             n, d->o.window, d->o.n_max, n_questions);
-    double offset = 0;
-    free_questions(d);
-    d->n = n;
-    d->n_far = n - d->o.window;
-    WN_TRY(copy_questions(d, questions, n_questions, err));
-    WN_TRY(read_prefix(d, ids, n, false, err));
-    if (d->rms[0] <= 0)
-        find_rms(d);
-    WN_TRY(teach(d, err));
-    WN_TRY(wn_distill_offset(d, &offset, err));
+    distill_text *t = wn_distill_new_text(d);
+    if (!t)
+        return no_memory(err);
+    wn_status status = add(d, t, ids, n, questions, n_questions, err);
+    if (status != WN_OK) {
+        free_text(t);
+        d->n_texts--;
+        d->text = NULL;
+    }
+    return status;
+}
+
+size_t wn_head_distill_n_texts(const wn_head_distill *d)
+{
+    return d->n_texts;
+}
+
+wn_status wn_head_distill_read(wn_head_distill *d, size_t text, wn_error *err)
+{
+    assert(text < d->n_texts);
+    WN_TRY(wn_distill_refresh(d, err));
     d->rule = (wn_evict_rule){
-        .kind = WN_EVICT_HEADS, .weight = d->weight, .bias = d->bias, .offset = (float)offset};
-    return read_prefix(d, ids, n, true, err);
+        .kind = WN_EVICT_HEADS, .weight = d->weight, .bias = d->bias, .offset = (float)d->offset};
+    return read_text(d, &d->texts[text], true, err);
 }
 
 void wn_head_distill_heads(const wn_head_distill *d, float *weight, float *bias)

@@ -4,9 +4,11 @@
  * need, and what keys are worth together, it cannot know.
  *
  *     WN_TRY(wn_head_distill_open(&d, model, compute, &o, err));
- *     for (each prefix) {
- *         WN_TRY(wn_head_distill_read(d, ids, n, questions, n_questions, err));
- *         for (some steps) WN_TRY(wn_head_distill_step(d, &loss, err));
+ *     for (each text)
+ *         WN_TRY(wn_head_distill_add(d, ids, n, questions, n_questions, err));
+ *     for (each text, again and again) {
+ *         WN_TRY(wn_head_distill_read(d, text, err));
+ *         for (one or two steps) WN_TRY(wn_head_distill_step(d, &loss, err));
  *     }
  *     wn_head_distill_heads(d, weight, bias);
  *
@@ -53,21 +55,25 @@ wn_status wn_head_distill_open(wn_head_distill **out, const wn_model *m, wn_comp
                                const wn_head_distill_options *options, wn_error *err);
 void wn_head_distill_close(wn_head_distill *d); /* NULL is fine */
 
-/* Reads a prefix of more than `window` tokens with all keys and its questions behind it, and the
- * prefix once more with evictions.
- * WN_INVALID for a question of more than n_rows tokens, or none. */
-wn_status wn_head_distill_read(wn_head_distill *d, const int32_t *ids, size_t n,
-                               const wn_distill_question *questions, size_t n_questions,
-                               wn_error *err);
-/* One step on the next questions, in random order, as many as there are rows for. */
+/* A prefix of more than `window` tokens and questions behind it: read with all keys, and what the
+ * questions' rows are then is kept. WN_INVALID for a question of more than n_rows tokens, or
+ * none. */
+wn_status wn_head_distill_add(wn_head_distill *d, const int32_t *ids, size_t n,
+                              const wn_distill_question *questions, size_t n_questions,
+                              wn_error *err);
+size_t wn_head_distill_n_texts(const wn_head_distill *d);
+/* Reads one of them again, with evictions, for the steps that follow. Many steps behind one text
+ * and then many behind the next move heads to and fro. */
+wn_status wn_head_distill_read(wn_head_distill *d, size_t text, wn_error *err);
+/* One step on the text's next questions, in random order, as many as there are rows for. */
 wn_status wn_head_distill_step(wn_head_distill *d, double *loss, wn_error *err);
-/* Mean divergence of all questions behind the prefix when the keys with the highest logits are
+/* Mean divergence of all questions behind the text when the keys with the highest logits are
  * gone: what the steps are to lower. */
 wn_status wn_head_distill_judge(wn_head_distill *d, double *divergence, wn_error *err);
 size_t wn_head_distill_n_steps(const wn_head_distill *d); /* done */
-/* Heads, Adam's moments and the random numbers' state (training_state.h), behind the steps of a
- * prefix: loaded before the next is read, steps are what they would have been. */
-wn_status wn_head_distill_save(const wn_head_distill *d, const uint8_t key[WN_SHA256_BYTES],
+/* All of it (training_state.h): loaded before anything is added, the next read and its steps are
+ * what they would have been. After a failed load it is to be closed. */
+wn_status wn_head_distill_save(wn_head_distill *d, const uint8_t key[WN_SHA256_BYTES],
                                const char *path, wn_error *err);
 wn_status wn_head_distill_load(wn_head_distill *d, const uint8_t key[WN_SHA256_BYTES],
                                const char *path, wn_error *err);

@@ -4,17 +4,18 @@
 #include <unistd.h>
 
 #include "generate/head_distill_internal.h"
+#include "generate/training_state.h"
 #include "tests/unit/generate/tiny_heads.h"
 
 enum { PREFIX = 90, WINDOW = 20, N_QUESTIONS = 5, QUESTION = 12, JUDGED = 5, ROWS = 40 };
 
-/* Prefixes that begin at different tokens. */
-static void read_prefix(wn_head_distill *d, size_t at)
+/* Texts that begin at different tokens. */
+static void add_text(wn_head_distill *d, size_t at)
 {
     wn_distill_question q[N_QUESTIONS];
     for (size_t i = 0; i < N_QUESTIONS; i++)
         q[i] = (wn_distill_question){ids + PREFIX + 11 * i, QUESTION + i, JUDGED};
-    WN_ASSERT_OK(wn_head_distill_read(d, ids + at, PREFIX, q, N_QUESTIONS, err));
+    WN_ASSERT_OK(wn_head_distill_add(d, ids + at, PREFIX, q, N_QUESTIONS, err));
 }
 
 static wn_head_distill *open_unread(double temperature, double noise, size_t n_steps, double rate)
@@ -37,7 +38,8 @@ static wn_head_distill *open_unread(double temperature, double noise, size_t n_s
 static wn_head_distill *open_distill(double temperature, double noise, size_t n_steps, double rate)
 {
     wn_head_distill *d = open_unread(temperature, noise, n_steps, rate);
-    read_prefix(d, 0);
+    add_text(d, 0);
+    WN_ASSERT_OK(wn_head_distill_read(d, 0, err));
     return d;
 }
 
@@ -116,14 +118,19 @@ static void test_steps_help(void **state)
     assert_memory_equal(moved, again, sizeof moved);
 }
 
-static void steps(wn_head_distill *d, int n)
+/* From turn `from`: texts by turns, two steps each. */
+static void take_turns(wn_head_distill *d, size_t from, size_t n)
 {
     double loss = 0;
-    for (int i = 0; i < n; i++)
+    for (size_t i = from; i < n; i++) {
+        WN_ASSERT_OK(wn_head_distill_read(d, i % 2, err));
         WN_ASSERT_OK(wn_head_distill_step(d, &loss, err));
+        WN_ASSERT_OK(wn_head_distill_step(d, &loss, err));
+    }
 }
 
-/* Stopped behind a prefix and gone on from the file: the heads that it would have had. */
+/* Stopped after a turn, or between two texts, and gone on from the file: the heads that it would
+ * have had. */
 static void test_resumed(void **state)
 {
     (void)state;
@@ -133,26 +140,65 @@ static void test_resumed(void **state)
     const uint8_t key[WN_SHA256_BYTES] = {1}, other[WN_SHA256_BYTES] = {2};
     const int fd = mkstemp(path);
     assert_true(fd >= 0 && close(fd) == 0);
-    wn_head_distill *d = open_distill(1, 0.5, 14, 0.02);
-    steps(d, 7);
+    for (int stop = 0; stop < 2; stop++) {
+        wn_head_distill *d = open_unread(1, 0.5, 14, 0.02);
+        add_text(d, 0);
+        if (stop == 0)
+            WN_ASSERT_OK(wn_head_distill_save(d, key, path, err));
+        add_text(d, 5);
+        take_turns(d, 0, 3);
+        if (stop == 1)
+            WN_ASSERT_OK(wn_head_distill_save(d, key, path, err));
+        take_turns(d, 3, 7);
+        wn_head_distill_heads(d, whole, whole_bias);
+        wn_head_distill_close(d);
+        d = open_unread(1, 0.5, 14, 0.02);
+        assert_int_equal(wn_head_distill_load(d, other, path, NULL), WN_CONFLICT);
+        WN_ASSERT_OK(wn_head_distill_load(d, key, path, err));
+        assert_int_equal(wn_head_distill_n_steps(d), stop ? 6 : 0);
+        assert_int_equal(wn_head_distill_n_texts(d), stop ? 2 : 1);
+        if (stop == 0)
+            add_text(d, 5);
+        take_turns(d, stop ? 3 : 0, 7);
+        wn_head_distill_heads(d, resumed, resumed_bias);
+        assert_memory_equal(whole, resumed, sizeof whole);
+        assert_memory_equal(whole_bias, resumed_bias, sizeof whole_bias);
+        wn_head_distill_close(d);
+    }
+    unlink(path);
+}
+
+/* A file that is all right but for its content: cut anywhere, or with counts that cannot be. */
+static void test_bad_state(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/wn_test_distill_XXXXXX";
+    const uint8_t key[WN_SHA256_BYTES] = {1};
+    const wn_training_state s = {path, "wndis002", key};
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0 && close(fd) == 0);
+    wn_strbuf whole = {0};
+    wn_head_distill *d = open_unread(1, 0.5, 14, 0.02);
+    add_text(d, 0);
     WN_ASSERT_OK(wn_head_distill_save(d, key, path, err));
-    read_prefix(d, 5);
-    steps(d, 7);
-    wn_head_distill_heads(d, whole, whole_bias);
     wn_head_distill_close(d);
-    d = open_unread(1, 0.5, 14, 0.02);
-    assert_int_equal(wn_head_distill_load(d, other, path, NULL), WN_CONFLICT);
-    assert_int_equal(wn_head_distill_n_steps(d), 0);
-    WN_ASSERT_OK(wn_head_distill_load(d, key, path, err));
-    assert_int_equal(wn_head_distill_n_steps(d), 7);
-    read_prefix(d, 5);
-    steps(d, 7);
-    wn_head_distill_heads(d, resumed, resumed_bias);
-    assert_memory_equal(whole, resumed, sizeof whole);
-    assert_memory_equal(whole_bias, resumed_bias, sizeof whole_bias);
+    WN_ASSERT_OK(wn_training_state_load(&s, &whole, err));
+    for (size_t i = 0; i < 60; i++) {
+        wn_strbuf b = {0};
+        wn_strbuf_add(&b, whole.data, i < 40 ? whole.len * i / 40 : whole.len);
+        if (i >= 40) /* the last question's last bytes are floats: counts lie before them */
+            memset(b.data + whole.len / 2 + 8 * (i - 40), 0xff, whole.len / 2 - 8 * (i - 40));
+        WN_ASSERT_OK(wn_training_state_save(&s, &b, err));
+        wn_strbuf_free(&b);
+        d = open_unread(1, 0.5, 14, 0.02);
+        assert_int_equal(wn_head_distill_load(d, key, path, NULL), WN_FORMAT);
+        wn_head_distill_close(d);
+    }
     assert_int_equal(truncate(path, 100), 0);
+    d = open_unread(1, 0.5, 14, 0.02);
     assert_int_equal(wn_head_distill_load(d, key, path, NULL), WN_FORMAT);
     wn_head_distill_close(d);
+    wn_strbuf_free(&whole);
     unlink(path);
 }
 
@@ -161,23 +207,22 @@ static void test_refused(void **state)
     (void)state;
     wn_head_distill *d = open_distill(1, 1, 1, 1);
     wn_distill_question q = {ids, ROWS + 1, 1};
-    assert_int_equal(wn_head_distill_read(d, ids, PREFIX, &q, 1, NULL), WN_INVALID);
+    assert_int_equal(wn_head_distill_add(d, ids, PREFIX, &q, 1, NULL), WN_INVALID);
     q = (wn_distill_question){ids, 4, 5};
-    assert_int_equal(wn_head_distill_read(d, ids, PREFIX, &q, 1, NULL), WN_INVALID);
+    assert_int_equal(wn_head_distill_add(d, ids, PREFIX, &q, 1, NULL), WN_INVALID);
     q.n_judged = 4;
-    assert_int_equal(wn_head_distill_read(d, ids, WINDOW, &q, 1, NULL), WN_INVALID);
-    assert_int_equal(wn_head_distill_read(d, ids, 101, &q, 1, NULL), WN_INVALID);
-    assert_int_equal(wn_head_distill_read(d, ids, PREFIX, &q, 0, NULL), WN_INVALID);
-    WN_ASSERT_OK(wn_head_distill_read(d, ids, PREFIX, &q, 1, err));
+    assert_int_equal(wn_head_distill_add(d, ids, WINDOW, &q, 1, NULL), WN_INVALID);
+    assert_int_equal(wn_head_distill_add(d, ids, 101, &q, 1, NULL), WN_INVALID);
+    assert_int_equal(wn_head_distill_add(d, ids, PREFIX, &q, 0, NULL), WN_INVALID);
+    WN_ASSERT_OK(wn_head_distill_add(d, ids, PREFIX, &q, 1, err));
     wn_head_distill_close(d);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradient),
-        cmocka_unit_test(test_steps_help),
-        cmocka_unit_test(test_resumed),
+        cmocka_unit_test(test_gradient), cmocka_unit_test(test_steps_help),
+        cmocka_unit_test(test_resumed),  cmocka_unit_test(test_bad_state),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, tiny_heads_open, tiny_heads_close);

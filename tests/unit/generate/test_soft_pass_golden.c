@@ -229,7 +229,8 @@ static wn_head_distill *read_questions(const gradient_golden *g)
         from += g->pieces[i];
     }
     WN_ASSERT_OK(wn_head_distill_open(&d, model, compute, &o, err));
-    WN_ASSERT_OK(wn_head_distill_read(d, g->ids, N_PREFIX, q, n_judged, err));
+    WN_ASSERT_OK(wn_head_distill_add(d, g->ids, N_PREFIX, q, n_judged, err));
+    WN_ASSERT_OK(wn_head_distill_read(d, 0, err));
     free(judged);
     return d;
 }
