@@ -14,7 +14,7 @@ static const wn_option options[] = {
     {"texts", WN_OPT_INT, "12", 1, 100000, "N", "texts to learn from"},
     {"text-tokens", WN_OPT_INT, "2000", 64, 1000000, "N",
      "tokens of each; the model reads them twice"},
-    {"questions", WN_OPT_INT, "0", 0, 16, "N",
+    {"questions", WN_OPT_INT, "0", 0, 8, "N",
      "questions that the model writes and answers about every 600 bytes of them, in as many tokens "
      "as a text has: other keys answer questions than repeat a text; takes several times longer"},
     {"distill", WN_OPT_INT, "0", 0, 100000, "STEPS",

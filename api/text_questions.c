@@ -11,10 +11,11 @@
 #include "generate/repeat_text.h"
 
 #define PART_BYTES 600
-#define PART_TOKENS 30     /* at least, on average */
-#define NUMBER_TOKENS 8    /* before each */
-#define PREFIX_EXTRA 256   /* of the template */
-#define QUESTION_TOKENS 28 /* room for one, where several are written */
+#define PART_TOKENS 30   /* at least, on average */
+#define NUMBER_TOKENS 8  /* before each */
+#define PREFIX_EXTRA 256 /* of the template */
+#define QUESTION_TOKENS 32
+#define START_TOKENS 8
 #define ANSWER_TOKENS 32
 #define USUAL_ANSWER 8
 #define TURN_TOKENS 16 /* of the template, around a question and its answer */
@@ -22,10 +23,13 @@
 #define MOST_QUESTION 200 /* bytes */
 
 static const char writer_text[] = "You write questions for a quiz.";
-static const char write_text[] =
-    "\n\nWrite %zu different short questions that this passage answers with a name, a number or a "
-    "few words. Each must make sense to someone who does not see the passage. One line each, no "
-    "answers.";
+static const char write_text[] = "\n\nWrite one short question that this passage answers with a "
+                                 "name, a number or a few words. It "
+                                 "must make sense to someone who does not see the passage.";
+static const char *const starts[] = {"What",  "Who",   "When", "How many",
+                                     "Which", "Where", "Why",  "How"};
+#define N_STARTS (sizeof starts / sizeof *starts)
+
 static const char repeat_text[] = "Repeat passage %zu word for word.";
 static const char system_text[] =
     "You answer questions using the numbered passages. Answer with a few words of the passages: a "
@@ -59,19 +63,10 @@ size_t wn_text_part(const char *text, size_t len, size_t most)
     return wn_utf8_floor(text, most);
 }
 
-const char *wn_question_line(const char **at, size_t *len)
+size_t wn_question_length(const char *text)
 {
-    while (**at) {
-        const char *line = *at + strspn(*at, " \t\r\n-*.)(0123456789");
-        const char *end = line + strcspn(line, "\r\n");
-        *at = end;
-        while (end > line && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '*'))
-            end--;
-        *len = (size_t)(end - line);
-        if (*len >= LEAST_QUESTION && *len <= MOST_QUESTION && end[-1] == '?')
-            return line;
-    }
-    return NULL;
+    const size_t n = strcspn(text, "?\r\n");
+    return text[n] == '?' && n + 1 >= LEAST_QUESTION && n + 1 <= MOST_QUESTION ? n + 1 : 0;
 }
 
 typedef struct asking {
@@ -79,7 +74,7 @@ typedef struct asking {
     wn_compute *c;
     const wn_text_questions_options *o;
     wn_text_questions *q;
-    char **lines; /* [n_parts]: what was written about each */
+    char **written; /* [n_questions][n_parts]; not all need be questions */
 } asking;
 
 static wn_status no_memory(wn_error *err)
@@ -87,7 +82,7 @@ static wn_status no_memory(wn_error *err)
     return wn_error_set(err, WN_NO_MEMORY, "questions about a text: out of memory");
 }
 
-static wn_status cut(asking *a, wn_error *err)
+static wn_status cut(const asking *a, wn_error *err)
 {
     wn_text_questions *q = a->q;
     size_t n_cut = 0;
@@ -95,10 +90,8 @@ static wn_status cut(asking *a, wn_error *err)
     /* Dashes and blanks come to many bytes a token. */
     const size_t least = 2 * PART_TOKENS * q->given.len / a->o->n_tokens;
     const size_t most = least > PART_BYTES ? least : PART_BYTES;
-    const size_t room = q->given.len / (most / 2) + 1;
-    q->parts = wn_alloc(room, sizeof *q->parts);
-    a->lines = wn_alloc(room, sizeof *a->lines);
-    if (!q->parts || !a->lines)
+    q->parts = wn_alloc(q->given.len / (most / 2) + 1, sizeof *q->parts);
+    if (!q->parts)
         return no_memory(err);
     for (size_t at = 0; at < q->given.len; q->n_parts++) {
         const size_t n = wn_text_part(q->given.data + at, q->given.len - at, most);
@@ -126,18 +119,48 @@ static wn_status open_reader(const asking *a, const wn_kv_prompt *prompt, size_t
     return wn_kv_reader_read(*out, prompt->ids, n_read, err);
 }
 
-static wn_status write_about(const asking *a, const wn_source *part, char **lines, wn_error *err)
+/* The prompt with the first words of the answer, and what the model adds to them. */
+static wn_status go_on(const asking *a, const wn_kv_reader *r, const wn_kv_prompt *prompt,
+                       const char *start, char **out, wn_error *err)
 {
-    const size_t most = QUESTION_TOKENS * a->o->n_questions;
+    int32_t *ids = NULL;
+    size_t n = 0;
+    char *more = NULL;
+    wn_strbuf b = {0};
+    WN_TRY(wn_tokenizer_encode(wn_model_tokenizer(a->m), start, strlen(start), WN_ENCODE_PLAIN,
+                               &ids, &n, err));
+    int32_t *all = wn_alloc(prompt->n + n, sizeof *all);
+    wn_status status = all ? WN_OK : no_memory(err);
+    if (status == WN_OK) {
+        memcpy(all, prompt->ids, prompt->n * sizeof *all);
+        memcpy(all + prompt->n, ids, n * sizeof *all);
+        status = wn_kv_reader_ask(r, all, prompt->n + n, QUESTION_TOKENS, &more, err);
+    }
+    if (status == WN_OK) {
+        wn_strbuf_printf(&b, "%s%s", start, more);
+        *out = wn_strdup(wn_strbuf_cstr(&b));
+        status = wn_strbuf_failed(&b) || !*out ? no_memory(err) : WN_OK;
+    }
+    wn_strbuf_free(&b);
+    free(more);
+    free(all);
+    free(ids);
+    return status;
+}
+
+static wn_status write_about(const asking *a, size_t part, wn_error *err)
+{
+    const wn_text_questions *q = a->q;
     wn_kv_prompt p = {0};
     wn_kv_reader *r = NULL;
     wn_strbuf user = {0};
-    wn_strbuf_add(&user, part->text, part->len);
-    wn_strbuf_printf(&user, write_text, a->o->n_questions);
+    wn_strbuf_add(&user, q->parts[part].text, q->parts[part].len);
+    wn_strbuf_adds(&user, write_text);
     WN_TRY(make_prompt(a, writer_text, &user, &p, err));
-    wn_status status = open_reader(a, &p, p.n - 1, most, &r, err);
-    if (status == WN_OK)
-        status = wn_kv_reader_ask(r, p.ids, p.n, most, lines, err);
+    wn_status status = open_reader(a, &p, p.n, QUESTION_TOKENS + START_TOKENS, &r, err);
+    for (size_t i = 0; status == WN_OK && i < a->o->n_questions; i++)
+        status =
+            go_on(a, r, &p, starts[(part + i) % N_STARTS], &a->written[i * q->n_parts + part], err);
     wn_kv_reader_close(r);
     free(p.ids);
     return status;
@@ -161,14 +184,18 @@ static wn_status count_tokens(const asking *a, const char *text, size_t len, siz
 }
 
 /* One question of each part after the other, then the next of each, as long as there is room. */
-static wn_status choose(const asking *a, const char **at, wn_error *err)
+static wn_status choose_questions(const asking *a, wn_error *err)
 {
     wn_text_questions *q = a->q;
     size_t used = 0;
+    q->all = wn_alloc(q->n_parts * (a->o->n_questions + 1) + 1, sizeof *q->all);
+    if (!q->all)
+        return no_memory(err);
     for (size_t i = 0; i < q->n_parts * a->o->n_questions; i++) {
-        size_t len = 0, n = 0;
-        const char *text = wn_question_line(&at[i % q->n_parts], &len);
-        if (!text || is_known(q, text, len))
+        const char *text = a->written[i];
+        const size_t len = wn_question_length(text);
+        size_t n = 0;
+        if (len == 0 || is_known(q, text, len))
             continue;
         WN_TRY(count_tokens(a, text, len, &n, err));
         used += n + USUAL_ANSWER + TURN_TOKENS;
@@ -180,20 +207,6 @@ static wn_status choose(const asking *a, const char **at, wn_error *err)
         q->n++;
     }
     return WN_OK;
-}
-
-static wn_status choose_questions(const asking *a, wn_error *err)
-{
-    wn_text_questions *q = a->q;
-    const char **at = wn_alloc(q->n_parts + 1, sizeof *at);
-    q->all = wn_alloc(q->n_parts * (a->o->n_questions + 1) + 1, sizeof *q->all);
-    wn_status status = at && q->all ? WN_OK : no_memory(err);
-    for (size_t i = 0; status == WN_OK && i < q->n_parts; i++)
-        at[i] = a->lines[i];
-    if (status == WN_OK)
-        status = choose(a, at, err);
-    free((void *)at);
-    return status;
 }
 
 static bool has_question(const wn_text_questions *q, size_t part)
@@ -269,8 +282,11 @@ static wn_status answer_questions(const asking *a, wn_error *err)
 static wn_status make(asking *a, wn_error *err)
 {
     WN_TRY(cut(a, err));
+    a->written = wn_alloc(a->q->n_parts * a->o->n_questions + 1, sizeof *a->written);
+    if (!a->written)
+        return no_memory(err);
     for (size_t i = 0; i < a->q->n_parts; i++)
-        WN_TRY(write_about(a, &a->q->parts[i], &a->lines[i], err));
+        WN_TRY(write_about(a, i, err));
     WN_TRY(choose_questions(a, err));
     if (a->o->repeat)
         WN_TRY(repeat_others(a, err));
@@ -283,9 +299,9 @@ wn_status wn_text_questions_make(wn_text_questions *out, const wn_model *m, wn_c
     asking a = {.m = m, .c = c, .o = o, .q = out};
     *out = (wn_text_questions){0};
     wn_status status = make(&a, err);
-    for (size_t i = 0; a.lines && i < out->n_parts; i++)
-        free(a.lines[i]);
-    free((void *)a.lines);
+    for (size_t i = 0; a.written && i < out->n_parts * o->n_questions; i++)
+        free(a.written[i]);
+    free((void *)a.written);
     if (status != WN_OK)
         wn_text_questions_free(out);
     return status;

@@ -6,8 +6,9 @@
  *     ... q.all[i].prompt.ids[0 .. q.n_prefix) is the same for all i < q.n ...
  *     wn_text_questions_free(&q);
  *
- * Both are the likeliest. About parts that a model writes nothing new about it is asked to repeat
- * them, unless that is not wanted: small models write the same question about all.
+ * Both are the likeliest, but every question begins with another word than the one before it (who,
+ * when, how many ...): left to itself a small model asks for the name of everything. About parts
+ * that it writes nothing new about it is asked to repeat them, unless that is not wanted.
  */
 #ifndef WN_API_TEXT_QUESTIONS_H
 #define WN_API_TEXT_QUESTIONS_H
@@ -48,8 +49,8 @@ size_t wn_text_questions_max_prefix(size_t n_tokens);
 /* Length of the part of a text that questions are asked about at once: whole sentences of half of
  * `most` bytes or more, if they end there. A rest of less than half is not left. */
 size_t wn_text_part(const char *text, size_t len, size_t most);
-/* The next line of *at that is a question, without the number or mark of a list before it; *at
- * moves behind it. NULL: none is left. */
-const char *wn_question_line(const char **at, size_t *len);
+/* Bytes of the question that a text begins with: up to a question mark in its first line. 0: there
+ * is none, or it is too short or too long for one. */
+size_t wn_question_length(const char *text);
 
 #endif

@@ -1,4 +1,4 @@
-/* The pure parts of asking about a text: where it is cut, and which lines are questions. */
+/* The pure parts of asking about a text: where it is cut, and what is a question. */
 #include "tests/test_support.h"
 
 #include "api/text_questions.h"
@@ -42,29 +42,22 @@ static void test_every_byte_is_in_a_part(void **state)
     assert_true(at == sizeof text && n_parts >= 6 && n_parts <= sizeof text / 300);
 }
 
-static void test_question_lines(void **state)
+static void test_question_length(void **state)
 {
     (void)state;
-    const char *at =
-        "Here are the questions:\n\n1. Who wrote the book?\r\n  - **When was it printed?**\n"
-        "Why?\n2) Which of them is a statement.\n\xc3\x96sterreich hat wen? \n"
-        "What ends without a line break?";
-    static const char *const wanted[] = {"Who wrote the book?", "When was it printed?",
-                                         "\xc3\x96sterreich hat wen?",
-                                         "What ends without a line break?"};
-    size_t len = 0;
-    for (size_t i = 0; i < 4; i++) {
-        const char *line = wn_question_line(&at, &len);
-        assert_non_null(line);
-        assert_int_equal(len, strlen(wanted[i]));
-        assert_memory_equal(line, wanted[i], len);
-    }
-    assert_null(wn_question_line(&at, &len));
-    assert_null(wn_question_line(&at, &len));
-    at = "";
-    assert_null(wn_question_line(&at, &len));
-    at = "\n\n 12. \n???\n";
-    assert_null(wn_question_line(&at, &len));
+    assert_int_equal(wn_question_length("Who wrote the book? Why?\n"), 19);
+    assert_int_equal(wn_question_length("\xc3\x96sterreich hat wen?"), 20);
+    assert_int_equal(wn_question_length("Who wrote the book.\nWho read it then?"), 0);
+    assert_int_equal(wn_question_length("Who wrote the book"), 0);
+    assert_int_equal(wn_question_length("Why?"), 0);
+    assert_int_equal(wn_question_length(""), 0);
+    char text[300];
+    memset(text, 'x', sizeof text);
+    text[199] = '?';
+    assert_int_equal(wn_question_length(text), 200);
+    text[199] = 'x';
+    text[200] = '?';
+    assert_int_equal(wn_question_length(text), 0);
 }
 
 int main(void)
@@ -72,7 +65,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_every_byte_is_in_a_part),
-        cmocka_unit_test(test_question_lines),
+        cmocka_unit_test(test_question_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
