@@ -182,6 +182,11 @@ wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked)
     return c->exact ? WN_KV_F32 : WN_KV_BF16;
 }
 
+wn_kv_format wn_compute_fastest_kv_format(const wn_compute *c)
+{
+    return c->exact ? WN_KV_F32 : c->kernels->attention_format;
+}
+
 wn_thread_pool *wn_compute_pool(wn_compute *c)
 {
     return c->pool;

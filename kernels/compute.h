@@ -50,6 +50,8 @@ void wn_compute_wipe(wn_compute *c);
 size_t wn_compute_chunk(const wn_compute *c);
 /* What AUTO is here; another format is itself. */
 wn_kv_format wn_compute_kv_format(const wn_compute *c, wn_kv_format asked);
+/* For keys that are gone after one pass: the fastest to attend to. */
+wn_kv_format wn_compute_fastest_kv_format(const wn_compute *c);
 
 /* The weights of a linear layer, [n_out, n_in], as the kernels want them: block-quantised types are
  * packed into memory of the matrix (the tensor's bytes are not needed any more then, and a mapped

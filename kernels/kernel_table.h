@@ -204,6 +204,7 @@ typedef struct wn_kernel_table {
     void (*quantize)(const float *x, size_t n, float limit, wn_x_block *out);
     void (*quantize_bytes)(const float *x, size_t n, wn_x_block *out);
     void (*attention)(const wn_attention_args *a, const wn_attention_span *span, void *scratch);
+    wn_kv_format attention_format; /* that it reads fastest */
     size_t attention_rows, attention_row_step, attention_scratch_bytes;
     void (*rmsnorm)(const float *x, const float *w, size_t m, size_t d, float eps, float *y);
     void (*layernorm)(const float *x, const float *w, const float *b, size_t m, size_t d, float eps,

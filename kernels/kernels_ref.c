@@ -93,6 +93,7 @@ const wn_kernel_table wn_kernels_ref = {
     .gemv = ref_gemv,
     .gemm = NULL, /* and no packed weights: this is the oracle of those too */
     .attention = wn_attention_ref,
+    .attention_format = WN_KV_F32,
     .attention_rows = 16,
     .attention_row_step = 1,
     .attention_scratch_bytes = WN_ATTENTION_MAX_HEAD_DIM * sizeof(double),

@@ -205,20 +205,36 @@ static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_
     pack_word_strip(x, x_stride, n_rows, n_k, packed_x_limit(w->type), out);
 }
 
-/* acc[i][v] += pairs p0 .. p0 + n of all rows; `rows` is a constant. */
+/* acc[v] += w[v] . the pair at `pair`, in all lanes. */
+WN_INLINE void multiply_pair(vi acc[2], const vi w[2], const int16_t *pair)
+{
+#if WN_LANES == 8 /* as intrinsics, gcc interleaves rows, for which there are no registers */
+    vi q, product;
+    __asm__("vpbroadcastd %4, %2\n\t"
+            "vpmaddwd %2, %5, %3\n\t"
+            "vpmaddwd %2, %6, %2\n\t"
+            "vpaddd %3, %0, %0\n\t"
+            "vpaddd %2, %1, %1"
+            : "+x"(acc[0]), "+x"(acc[1]), "=&x"(q), "=&x"(product)
+            : "m"(*(const char(*)[4])(const void *)pair), "x"(w[0]), "x"(w[1]));
+#else
+    const vi q = broadcast_words(pair);
+    acc[0] = vi_dot16(acc[0], w[0], q);
+    acc[1] = vi_dot16(acc[1], w[1], q);
+#endif
+}
+
+/* acc[i][v] += pairs p0 .. p0 + n of all rows, n even; `rows` is a constant. */
 WN_INLINE void multiply_words(const int16_t (*words)[WN_NR][2], const packed_strip *x, size_t p0,
                               size_t n, vi (*acc)[2], const int rows)
 {
-    for (size_t p = p0; p < p0 + n; p++) {
-        const vi w0 = vi_load(words[p][0]), w1 = vi_load(words[p][WN_LANES]);
+    for (size_t p = p0; p < p0 + n; p += 2) {
         WN_UNROLL
-        for (int i = 0; i < rows; i++) {
-            const vi q = broadcast_words(x->q[p][i]);
-            acc[i][0] = vi_dot16(acc[i][0], w0, q);
-            acc[i][1] = vi_dot16(acc[i][1], w1, q);
-#if WN_LANES == 8 /* else gcc multiplies all rows first, for which there are no registers */
-            __asm__("" : "+x"(acc[i][0]), "+x"(acc[i][1]));
-#endif
+        for (size_t at = p; at < p + 2; at++) {
+            const vi w[2] = {vi_load(words[at][0]), vi_load(words[at][WN_LANES])};
+            WN_UNROLL
+            for (int i = 0; i < rows; i++)
+                multiply_pair(acc[i], w, x->q[at][i]);
         }
     }
 }

@@ -91,7 +91,7 @@ static wn_status open_lanes(wn_bert_encoder *e, wn_error *err)
                             "config.json: %zu positions of hidden_size %zu and intermediate_size "
                             "%zu need too much memory",
                             e->lane_rows, g->d_model, g->d_ff);
-    e->layout = wn_kv_layout_of(wn_compute_kv_format(e->c, WN_KV_AUTO), g->head_dim);
+    e->layout = wn_kv_layout_of(wn_compute_fastest_kv_format(e->c), g->head_dim);
     e->n_pages = (g->max_tokens + WN_KV_SLOTS - 1) / WN_KV_SLOTS;
     const size_t n = wn_compute_n_threads(e->c);
     e->lanes = wn_alloc(n, sizeof *e->lanes);
