@@ -84,8 +84,7 @@ static void measure_scratch(const wn_kernel_table *k, size_t *scratch, size_t *s
             continue;
         const size_t floats = WN_GEMM_TEMP + WN_GEMM_MC * WN_GEMM_NC;
         *scratch = size_max(*scratch, g->sliver_bytes + floats * sizeof(float));
-        *strips =
-            size_max(*strips, WN_GEMM_MC / g->mr * (WN_GEMM_KS / WN_GEMM_KC) * g->strip_bytes);
+        *strips = size_max(*strips, WN_GEMM_MC / g->mr * (WN_GEMM_KS / g->kc) * g->strip_bytes);
     }
     if (k->tiles) {
         *scratch = size_max(*scratch, k->tiles->scratch_bytes);

@@ -6,7 +6,7 @@
 
 #define WN_GEMM_MC 512 /* rows of x packed at a time, less what is not a whole strip */
 #define WN_GEMM_TEMP (32 * WN_GEMM_KC) /* floats that packing slivers needs */
-#define WN_GEMM_KS 4096                /* columns of x packed at a time: a multiple of WN_GEMM_KC */
+#define WN_GEMM_KS 4096                /* columns of x packed at a time: a multiple of every kc */
 #define WN_PARTIAL_ROWS 2048           /* of attention that is split by keys */
 #define WN_PACKED_MAX_COLS 32768       /* a matrix of more columns is not packed */
 
@@ -50,12 +50,12 @@ static inline size_t wn_size_div_up(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-/* Where the sliver of rows from `row` on and of columns from k on lies; k is a multiple of KC. */
+/* Where the sliver of rows from `row` on and of columns from k on lies; k is a multiple of kc. */
 static inline uint8_t *wn_matrix_sliver(const wn_matrix *w, const wn_gemm_kernels *g, size_t row,
                                         size_t k)
 {
     return w->slivers +
-           (k / WN_GEMM_KC * wn_size_div_up(w->n_out, g->nr) + row / g->nr) * g->sliver_bytes;
+           (k / g->kc * wn_size_div_up(w->n_out, g->nr) + row / g->nr) * g->sliver_bytes;
 }
 
 static inline size_t wn_size_min(size_t a, size_t b)

@@ -27,7 +27,7 @@ struct wn_matrix {
     size_t panel_bytes;
     wn_panel_region *region; /* that panels, tiles or slivers lie in */
     uint8_t *tiles;          /* [n_out / 32][n_in / 32][2] tiles of 1 KB; NULL: none */
-    uint8_t *slivers;        /* of word_gemm: [n_in / KC][n_out / nr]; NULL: none */
+    uint8_t *slivers;        /* of word_gemm: [n_in / kc][n_out / nr]; NULL: none */
     bool wide_x;             /* no 8-bit activations, nor, many rows, single bf16 ones */
 };
 
@@ -56,10 +56,10 @@ static inline float wn_x_limit(wn_dtype type)
     return wn_dtype_block_elements(type) == 256 ? 2047.0f : 32767.0f;
 }
 
-/* Blocked product. K is cut at multiples of WN_GEMM_KC, counted from 0; each block's sum is formed
- * in registers, in order of k, and added to what was there: so an element's bits depend on its row
- * of x and its row of w only. */
-#define WN_GEMM_KC 256 /* a multiple of every quantisation block */
+/* Blocked product. K is cut at multiples of kc, counted from 0; each block's sum is formed in
+ * registers, in order of k, and added to what was there: so an element's bits depend on its row of
+ * x and its row of w only. */
+#define WN_GEMM_KC 256 /* the usual kc: a multiple of every quantisation block */
 #define WN_GEMM_NC 128 /* columns (rows of w) of a unit at most */
 
 /* Where a tile's sums go, strides in floats: y = from + sum + bias. */
@@ -72,16 +72,17 @@ typedef struct wn_gemm_out {
 
 typedef struct wn_gemm_kernels {
     size_t mr, nr;       /* rows of x in a strip, columns in a sliver; nr divides WN_GEMM_NC */
+    size_t kc;           /* columns of x in either; divides WN_GEMM_KS */
     bool in_panels;      /* slivers are the blocks of w's panels, nr is 16: no pack_slivers */
-    size_t strip_bytes;  /* mr rows of KC columns */
-    size_t sliver_bytes; /* nr rows of w, KC columns: what stays in L1 while rows of x pass */
+    size_t strip_bytes;  /* mr rows of kc columns */
+    size_t sliver_bytes; /* nr rows of w, kc columns: what stays in L1 while rows of x pass */
     /* Largest |q| in a strip for weights of a type; NULL: strips do not depend on the type. */
     float (*x_limit)(wn_dtype type);
-    /* One strip: x [n_rows <= mr][n_k <= KC], row stride in floats, as products with w want it. */
+    /* One strip: x [n_rows <= mr][n_k <= kc], row stride in floats, as products with w want it. */
     void (*pack_strip)(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
                        size_t n_k, void *out);
     /* Slivers that follow each other: rows row0 .. row0 + n_rows (<= NC) and columns k0 .. k0 + n_k
-     * (<= KC) of w. temp: 32 * KC floats. */
+     * (<= kc) of w. temp: WN_GEMM_TEMP floats. */
     void (*pack_slivers)(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
                          void *out, float *temp);
     /* One tile of n_rows times n_cols <= nr: strip . sliver. */

@@ -93,12 +93,12 @@ static void run_gemv(batch *b)
     wn_compute_run(b->c, count_units(b, b->unit_columns), gemv_unit, b);
 }
 
-/* Packed rows of strip `strip`, columns k .. of the packed block; k is a multiple of KC. All strips
+/* Packed rows of strip `strip`, columns k .. of the packed block; k is a multiple of kc. All strips
  * of the same columns follow each other: they are read as one stream. */
 static uint8_t *strip_at(const batch *b, size_t strip, size_t k)
 {
     const size_t n_strips = wn_size_div_up(b->n_rows, b->g->mr);
-    return b->c->strips + (k / WN_GEMM_KC * n_strips + strip) * b->g->strip_bytes;
+    return b->c->strips + (k / b->g->kc * n_strips + strip) * b->g->strip_bytes;
 }
 
 static void pack_unit(void *ctx, size_t unit, size_t worker)
@@ -106,10 +106,10 @@ static void pack_unit(void *ctx, size_t unit, size_t worker)
     const batch *b = ctx;
     (void)worker;
     const size_t row = unit * b->g->mr;
-    for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC)
+    for (size_t k = 0; k < b->n_k; k += b->g->kc)
         b->g->pack_strip(b->products->w, b->x + (b->row0 + row) * b->n_in + b->k0 + k, b->n_in,
-                         wn_size_min(b->n_rows - row, b->g->mr),
-                         wn_size_min(b->n_k - k, WN_GEMM_KC), strip_at(b, unit, k));
+                         wn_size_min(b->n_rows - row, b->g->mr), wn_size_min(b->n_k - k, b->g->kc),
+                         strip_at(b, unit, k));
 }
 
 /* Columns j .. of a unit, at most a sliver: all packed rows of x, which are read as one stream. */
@@ -134,7 +134,7 @@ static wn_gemm_out unit_out(const batch *b, const wn_product *p, size_t column, 
 {
     float *y = p->y + b->row0 * p->w->n_out + column;
     const size_t stride = p->w->n_out;
-    const bool first = k == 0, last = k + WN_GEMM_KC >= b->n_k, adds = p->add || b->k0 > 0;
+    const bool first = k == 0, last = k + b->g->kc >= b->n_k, adds = p->add || b->k0 > 0;
     return (wn_gemm_out){.from = !first ? sums
                                  : adds ? y
                                         : NULL,
@@ -160,8 +160,8 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
      * cache while all columns pass. */
     const size_t columns_at_once = g->in_panels && b->n_rows <= FEW_ROWS ? g->nr : n_columns;
     for (size_t first = 0; first < n_columns; first += columns_at_once)
-        for (size_t k = 0; k < b->n_k; k += WN_GEMM_KC) {
-            const size_t n_k = wn_size_min(b->n_k - k, WN_GEMM_KC);
+        for (size_t k = 0; k < b->n_k; k += g->kc) {
+            const size_t n_k = wn_size_min(b->n_k - k, g->kc);
             const wn_gemm_out out = unit_out(b, p, column, k, sums);
             for (size_t j = first; j < wn_size_min(first + columns_at_once, n_columns);
                  j += g->nr) {

@@ -119,16 +119,16 @@ static void slivers_unit(void *ctx, size_t unit, size_t worker)
     const wn_gemm_kernels *g = r->c->kernels->word_gemm;
     const size_t row = unit * WN_GEMM_NC;
     float *temp = (float *)(void *)wn_compute_scratch(r->c, worker);
-    for (size_t k = 0; k < r->w->n_in; k += WN_GEMM_KC)
+    for (size_t k = 0; k < r->w->n_in; k += g->kc)
         g->pack_slivers(r->w, row, wn_size_min(r->w->n_out - row, WN_GEMM_NC), k,
-                        wn_size_min(r->w->n_in - k, WN_GEMM_KC), wn_matrix_sliver(r->w, g, row, k),
+                        wn_size_min(r->w->n_in - k, g->kc), wn_matrix_sliver(r->w, g, row, k),
                         temp);
 }
 
 static wn_status pack_slivers(wn_matrix *w, wn_compute *c, wn_error *err)
 {
     const wn_gemm_kernels *g = c->kernels->word_gemm;
-    const size_t n = wn_size_div_up(w->n_out, g->nr) * wn_size_div_up(w->n_in, WN_GEMM_KC);
+    const size_t n = wn_size_div_up(w->n_out, g->nr) * wn_size_div_up(w->n_in, g->kc);
     w->slivers = wn_panel_region_carve(&c->region, n * g->sliver_bytes);
     if (!w->slivers)
         return wn_error_set(err, WN_NO_MEMORY, "no memory for a matrix's words");

@@ -194,6 +194,7 @@ static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void
 static const wn_gemm_kernels simd_byte_gemm = {
     .mr = WN_BYTE_MR,
     .nr = WN_NR,
+    .kc = WN_GEMM_KC,
     .strip_bytes = WN_BYTE_MR * sizeof(byte_strip_row),
     .sliver_bytes = sizeof(byte_sliver),
     .pack_strip = simd_byte_pack_strip,

@@ -122,6 +122,7 @@ static void simd_multiply(const wn_matrix *w, const void *strip, const void *sli
 static const wn_gemm_kernels simd_gemm = {
     .mr = WN_MR,
     .nr = WN_NR,
+    .kc = WN_GEMM_KC,
     .strip_bytes = WN_MR * WN_GEMM_KC * sizeof(float),
     .sliver_bytes = WN_NR * WN_GEMM_KC * sizeof(float),
     .pack_strip = simd_pack_strip,

@@ -96,6 +96,7 @@ static void simd_multiply_bf16(const wn_matrix *w, const void *strip, const void
 static const wn_gemm_kernels simd_gemm_bf16 = {
     .mr = WN_MR,
     .nr = WN_NR,
+    .kc = WN_GEMM_KC,
     .strip_bytes = WN_MR * WN_GEMM_KC * sizeof(uint16_t),
     .sliver_bytes = WN_NR * WN_GEMM_KC * sizeof(uint16_t),
     .pack_strip = simd_pack_strip_bf16,

@@ -178,9 +178,11 @@ static void simd_packed_pack_slivers(const wn_matrix *w, size_t row0, size_t n_r
     }
 }
 
-WN_INLINE void pack_word_strip(const float *x, size_t x_stride, size_t n_rows, size_t n_k,
-                               float limit, packed_strip *strip)
+static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
+                                   size_t n_rows, size_t n_k, void *out)
 {
+    const float limit = packed_x_limit(w->type);
+    packed_strip *strip = out;
     wn_x_block row;
     for (size_t i = 0; i < n_rows; i++) {
         simd_quantize(x + i * x_stride, n_k, limit, &row);
@@ -197,12 +199,6 @@ WN_INLINE void pack_word_strip(const float *x, size_t x_stride, size_t n_rows, s
             strip->sum[g][i] = 0;
         strip->scale[i] = 0;
     }
-}
-
-static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
-                                   size_t n_rows, size_t n_k, void *out)
-{
-    pack_word_strip(x, x_stride, n_rows, n_k, packed_x_limit(w->type), out);
 }
 
 /* acc[v] += w[v] . the pair at `pair`, in all lanes. */
@@ -224,17 +220,18 @@ WN_INLINE void multiply_pair(vi acc[2], const vi w[2], const int16_t *pair)
 #endif
 }
 
-/* acc[i][v] += pairs p0 .. p0 + n of all rows, n even; `rows` is a constant. */
-WN_INLINE void multiply_words(const int16_t (*words)[WN_NR][2], const packed_strip *x, size_t p0,
-                              size_t n, vi (*acc)[2], const int rows)
+/* acc[i][v] += n pairs of all rows, n even: x[p * pair + i * row ...]; pair, row and rows are
+ * constants. */
+WN_INLINE void multiply_words(const int16_t (*words)[WN_NR][2], const int16_t *x, const size_t pair,
+                              const size_t row, size_t n, vi (*acc)[2], const int rows)
 {
-    for (size_t p = p0; p < p0 + n; p += 2) {
+    for (size_t p = 0; p < n; p += 2, x += 2 * pair) {
         WN_UNROLL
-        for (size_t at = p; at < p + 2; at++) {
-            const vi w[2] = {vi_load(words[at][0]), vi_load(words[at][WN_LANES])};
+        for (size_t at = 0; at < 2; at++) {
+            const vi w[2] = {vi_load(words[p + at][0]), vi_load(words[p + at][WN_LANES])};
             WN_UNROLL
             for (int i = 0; i < rows; i++)
-                multiply_pair(acc[i], w, x->q[at][i]);
+                multiply_pair(acc[i], w, x + at * pair + (size_t)i * row);
         }
     }
 }
@@ -247,7 +244,7 @@ WN_INLINE void multiply_step(const packed_sliver *s, const packed_strip *x, size
     WN_UNROLL
     for (int i = 0; i < rows; i++)
         acc[i][0] = acc[i][1] = vi_set1(0);
-    multiply_words(s->words, x, p0, n, acc, rows);
+    multiply_words(s->words + p0, x->q[p0][0], 2 * WN_PACKED_MR, 2, n, acc, rows);
     WN_UNROLL
     for (int v = 0; v < 2; v++) {
         const vf scale = vf_load(&s->scale[step][(size_t)v * WN_LANES]);
@@ -300,6 +297,7 @@ static void simd_packed_multiply(const wn_matrix *w, const void *strip, const vo
 static const wn_gemm_kernels simd_packed_gemm = {
     .mr = WN_PACKED_MR,
     .nr = WN_NR,
+    .kc = WN_GEMM_KC,
     .strip_bytes = sizeof(packed_strip),
     .sliver_bytes = sizeof(packed_sliver),
     .x_limit = packed_x_limit,

@@ -164,6 +164,7 @@ static void simd_panel_multiply(const wn_matrix *w, const void *strip, const voi
 static const wn_gemm_kernels simd_panel_gemm = {
     .mr = PANEL_MR,
     .nr = WN_PANEL_ROWS,
+    .kc = WN_GEMM_KC,
     .in_panels = true,
     .strip_bytes = PANEL_MR * sizeof(panel_strip_row),
     .pack_strip = simd_panel_pack_strip,

@@ -41,9 +41,9 @@ WN_INLINE vi quantize_16(const float *x, vf inverse, int16_t *q)
     return sum;
 }
 
-/* n <= 256 columns, a multiple of 32. Not-a-number and infinity have no integers: such a block gets
- * scale NaN, so that they show in the results. */
-static void simd_quantize(const float *x, size_t n, float limit, wn_x_block *out)
+/* What n columns are multiplied by to become words, and the scale that undoes it. Not-a-number and
+ * infinity have no integers: such columns get scale NaN, so that they show in the results. */
+WN_INLINE vf word_inverse(const float *x, size_t n, float limit, float *scale)
 {
     const float top = block_top(x, n);
     vf zero_if_finite = vf_zero();
@@ -51,14 +51,21 @@ static void simd_quantize(const float *x, size_t n, float limit, wn_x_block *out
         zero_if_finite = vf_add(zero_if_finite, vf_mul(vf_load(x + i), vf_zero()));
     const float spoiled = vf_sum(zero_if_finite);
     const float usable = top > 0 && spoiled == 0 ? top : 1;
-    const vf inverse = vf_set1(usable < 1e-30f ? 0 : limit / usable);
+    *scale = usable / limit + spoiled;
+    return vf_set1(usable < 1e-30f ? 0 : limit / usable);
+}
+
+/* n <= 256 columns, a multiple of 32. */
+static void simd_quantize(const float *x, size_t n, float limit, wn_x_block *out)
+{
+    const vf inverse = word_inverse(x, n, limit, &out->scale);
+    const bool finite = out->scale == out->scale;
     for (size_t g = 0; g < n / WN_GROUP; g++) {
         const vi low = quantize_16(x + 32 * g, inverse, out->q + 32 * g);
         const vi high = quantize_16(x + 32 * g + 16, inverse, out->q + 32 * g + 16);
-        out->sum[g] = spoiled == 0 ? vi_total(vi_add(low, high)) : 0;
+        out->sum[g] = finite ? vi_total(vi_add(low, high)) : 0;
         out->float_sum[g] = (float)out->sum[g];
     }
-    out->scale = usable / limit + spoiled;
 }
 
 /* 32 columns to bytes; in sums those of 16. */
