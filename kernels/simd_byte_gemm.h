@@ -124,19 +124,18 @@ static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_st
 WN_INLINE void multiply_bytes(const byte_sliver *s, const byte_strip_row *x, size_t g,
                               const int bits, vi (*acc)[2])
 {
-    const size_t n = bits == 4 ? 8 : 4;
+    const int n = bits == 4 ? 8 : 4; /* of the group's 8 quads */
     const vi ones = vi_set1(0x10001);
     WN_UNROLL
-    for (int i = 0; i < WN_BYTE_MR; i++)
-        acc[i][0] = acc[i][1] = vi_set1(0);
-    for (size_t p0 = 8 * g; p0 < 8 * g + 8; p0 += n) {
+    for (int p0 = 0; p0 < 8; p0 += n) {
         vi part[WN_BYTE_MR][2];
         WN_UNROLL
-        for (size_t p = p0; p < p0 + n; p++) {
-            const vi w0 = vi_load(s->bytes[p][0]), w1 = vi_load(s->bytes[p][WN_LANES]);
+        for (int p = p0; p < p0 + n; p++) {
+            const uint8_t(*w)[4] = s->bytes[8 * g + (size_t)p];
+            const vi w0 = vi_load(w[0]), w1 = vi_load(w[WN_LANES]);
             WN_UNROLL
             for (int i = 0; i < WN_BYTE_MR; i++) {
-                const vi q = broadcast_quad(x[i].q + 4 * p);
+                const vi q = broadcast_quad(x[i].q + 32 * g + 4 * p);
                 const vi two0 = _mm256_maddubs_epi16(w0, q), two1 = _mm256_maddubs_epi16(w1, q);
                 part[i][0] = p == p0 ? two0 : _mm256_add_epi16(part[i][0], two0);
                 part[i][1] = p == p0 ? two1 : _mm256_add_epi16(part[i][1], two1);
@@ -147,7 +146,8 @@ WN_INLINE void multiply_bytes(const byte_sliver *s, const byte_strip_row *x, siz
         WN_UNROLL
         for (int i = 0; i < WN_BYTE_MR; i++)
             for (int v = 0; v < 2; v++)
-                acc[i][v] = vi_dot16(acc[i][v], part[i][v], ones);
+                acc[i][v] = p0 == 0 ? _mm256_madd_epi16(part[i][v], ones)
+                                    : vi_dot16(acc[i][v], part[i][v], ones);
     }
 }
 
