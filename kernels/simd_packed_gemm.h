@@ -14,6 +14,7 @@
 #ifndef WN_KERNELS_SIMD_PACKED_GEMM_H
 #define WN_KERNELS_SIMD_PACKED_GEMM_H
 
+#include "kernels/compute_internal.h"
 #include "kernels/simd_gemm.h"
 #include "kernels/simd_packed_gemv.h"
 #include "kernels/simd_quantize.h"
@@ -23,22 +24,26 @@
  * and 1 product of 16. */
 #define WN_PACKED_MR 6
 
+/* Blocks of 256 columns of a strip or sliver: 16 KB of words. */
+#define PACKED_BLOCKS (32 / WN_NR)
+
 /* Whether scales of groups are multiplied into the words, so that a sum runs over 256 columns. */
 WN_INLINE bool words_scaled(const wn_dtype type)
 {
     return wn_packed_format_of(type).scale_step == 256 || (WN_LANES == 8 && type == WN_DTYPE_Q8_0);
 }
 
+/* Both of one block. */
 typedef struct packed_strip {
-    int16_t q[WN_GEMM_KC / 2][WN_PACKED_MR][2]; /* read as one stream */
-    float sum[WN_GEMM_KC / WN_GROUP][WN_PACKED_MR];
+    int16_t q[WN_BLOCK / 2][WN_PACKED_MR][2]; /* read as one stream */
+    float sum[WN_BLOCK / WN_GROUP][WN_PACKED_MR];
     float scale[WN_PACKED_MR], cache_line_end[10];
 } packed_strip;
 
 typedef struct packed_sliver {
-    int16_t words[WN_GEMM_KC / 2][WN_NR][2];
-    float scale[WN_GEMM_KC / WN_GROUP][WN_NR];
-    float min[WN_GEMM_KC / WN_GROUP][WN_NR]; /* subtracted */
+    int16_t words[WN_BLOCK / 2][WN_NR][2];
+    float scale[WN_BLOCK / WN_GROUP][WN_NR];
+    float min[WN_BLOCK / WN_GROUP][WN_NR]; /* subtracted */
 } packed_sliver;
 
 /* Largest |q|: as in wn_x_limit, with words of up to 32 * 128 where they are scaled. */
@@ -138,15 +143,15 @@ WN_INLINE void widen_rows(const wn_dtype type, const uint8_t *group, const uint8
         vf_store(&s->scale[0][at], record_d(record, lane));
 }
 
-WN_INLINE void widen_sliver(const wn_matrix *w, const wn_dtype type, size_t row0, size_t n_rows,
-                            size_t k0, size_t n_k, packed_sliver *s)
+WN_INLINE void widen_block(const wn_matrix *w, const wn_dtype type, size_t row0, size_t n_rows,
+                           size_t k0, size_t n_k, packed_sliver *s)
 {
     const wn_packed_format f = wn_packed_format_of(type);
     for (size_t at = 0; at < WN_NR; at += WN_LANES) {
         if (at >= n_rows) {
             for (size_t p = 0; p < n_k / 2; p++)
                 vi_store(s->words[p][at], vi_set1(0));
-            for (size_t g = 0; g < WN_GEMM_KC / WN_GROUP; g++) {
+            for (size_t g = 0; g < WN_BLOCK / WN_GROUP; g++) {
                 vf_store(&s->scale[g][at], vf_zero());
                 vf_store(&s->min[g][at], vf_zero());
             }
@@ -159,12 +164,19 @@ WN_INLINE void widen_sliver(const wn_matrix *w, const wn_dtype type, size_t row0
     }
 }
 
+WN_INLINE void widen_sliver(const wn_matrix *w, const wn_dtype type, size_t row0, size_t n_rows,
+                            size_t k0, size_t n_k, packed_sliver *s)
+{
+    for (size_t k = 0; k < n_k; k += WN_BLOCK, s++)
+        widen_block(w, type, row0, n_rows, k0 + k, wn_size_min(n_k - k, WN_BLOCK), s);
+}
+
 static void simd_packed_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
                                      size_t n_k, void *out, float *temp)
 {
     packed_sliver *s = out;
     (void)temp;
-    for (size_t r = 0; r < n_rows; r += WN_NR, s++) {
+    for (size_t r = 0; r < n_rows; r += WN_NR, s += PACKED_BLOCKS) {
 #define WN_WIDEN_CASE(TYPE)                                                                        \
     case WN_DTYPE_##TYPE:                                                                          \
         widen_sliver(w, WN_DTYPE_##TYPE, row0 + r, n_rows - r, k0, n_k, s);                        \
@@ -178,11 +190,9 @@ static void simd_packed_pack_slivers(const wn_matrix *w, size_t row0, size_t n_r
     }
 }
 
-static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
-                                   size_t n_rows, size_t n_k, void *out)
+static void pack_block(const float *x, size_t x_stride, size_t n_rows, size_t n_k, float limit,
+                       packed_strip *strip)
 {
-    const float limit = packed_x_limit(w->type);
-    packed_strip *strip = out;
     wn_x_block row;
     for (size_t i = 0; i < n_rows; i++) {
         simd_quantize(x + i * x_stride, n_k, limit, &row);
@@ -199,6 +209,15 @@ static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_
             strip->sum[g][i] = 0;
         strip->scale[i] = 0;
     }
+}
+
+static void simd_packed_pack_strip(const wn_matrix *w, const float *x, size_t x_stride,
+                                   size_t n_rows, size_t n_k, void *out)
+{
+    packed_strip *strip = out;
+    for (size_t k = 0; k < n_k; k += WN_BLOCK, strip++)
+        pack_block(x + k, x_stride, n_rows, wn_size_min(n_k - k, WN_BLOCK), packed_x_limit(w->type),
+                   strip);
 }
 
 /* acc[v] += w[v] . the pair at `pair`, in all lanes. */
@@ -254,9 +273,11 @@ WN_INLINE void multiply_step(const packed_sliver *s, const packed_strip *x, size
     }
 }
 
-WN_INLINE void multiply_packed_tile(const packed_sliver *s, const packed_strip *x, size_t n_k,
-                                    const int per_group, bool has_min, vf (*sum)[2], const int rows)
+/* total[i][v] += one block of all rows. */
+WN_INLINE void multiply_block(const packed_sliver *s, const packed_strip *x, size_t n_k,
+                              const int per_group, bool has_min, vf (*total)[2], const int rows)
 {
+    vf sum[WN_PACKED_MR][2];
     WN_UNROLL
     for (int i = 0; i < rows; i++)
         sum[i][0] = sum[i][1] = vf_zero();
@@ -276,20 +297,27 @@ WN_INLINE void multiply_packed_tile(const packed_sliver *s, const packed_strip *
     }
     WN_UNROLL
     for (int i = 0; i < rows; i++) {
-        sum[i][0] = vf_mul(sum[i][0], vf_set1(x->scale[i]));
-        sum[i][1] = vf_mul(sum[i][1], vf_set1(x->scale[i]));
+        total[i][0] = vf_fma(sum[i][0], vf_set1(x->scale[i]), total[i][0]);
+        total[i][1] = vf_fma(sum[i][1], vf_set1(x->scale[i]), total[i][1]);
     }
 }
 
 static void simd_packed_multiply(const wn_matrix *w, const void *strip, const void *sliver,
                                  size_t n_rows, size_t n_cols, size_t n_k, const wn_gemm_out *out)
 {
-    const wn_packed_format f = wn_packed_format_of(w->type);
+    const bool has_min = wn_packed_format_of(w->type).has_min, scaled = words_scaled(w->type);
+    const packed_sliver *s = sliver;
+    const packed_strip *x = strip;
     vf sum[WN_PACKED_MR][2];
-    if (!words_scaled(w->type))
-        multiply_packed_tile(sliver, strip, n_k, 1, f.has_min, sum, WN_PACKED_MR);
-    else
-        multiply_packed_tile(sliver, strip, n_k, 0, f.has_min, sum, WN_PACKED_MR);
+    for (size_t i = 0; i < WN_PACKED_MR; i++)
+        sum[i][0] = sum[i][1] = vf_zero();
+    for (size_t k = 0; k < n_k; k += WN_BLOCK, s++, x++) {
+        const size_t n = wn_size_min(n_k - k, WN_BLOCK);
+        if (scaled)
+            multiply_block(s, x, n, 0, has_min, sum, WN_PACKED_MR);
+        else
+            multiply_block(s, x, n, 1, has_min, sum, WN_PACKED_MR);
+    }
     for (size_t i = 0; i < n_rows; i++)
         store_tile_row(sum[i], n_cols, out, i);
 }
@@ -297,9 +325,9 @@ static void simd_packed_multiply(const wn_matrix *w, const void *strip, const vo
 static const wn_gemm_kernels simd_packed_gemm = {
     .mr = WN_PACKED_MR,
     .nr = WN_NR,
-    .kc = WN_GEMM_KC,
-    .strip_bytes = sizeof(packed_strip),
-    .sliver_bytes = sizeof(packed_sliver),
+    .kc = PACKED_BLOCKS * WN_BLOCK,
+    .strip_bytes = PACKED_BLOCKS * sizeof(packed_strip),
+    .sliver_bytes = PACKED_BLOCKS * sizeof(packed_sliver),
     .x_limit = packed_x_limit,
     .pack_strip = simd_packed_pack_strip,
     .pack_slivers = simd_packed_pack_slivers,
