@@ -16,9 +16,6 @@
 #include "generate/prefix_file.h"
 #include "generate/session_internal.h"
 
-/* Part of every key; raise when a kernel's bits change. */
-#define WN_NUMERICS_VERSION 1
-
 typedef struct prefix_end {
     size_t n;
     char *document; /* NULL: nobody's */

@@ -39,12 +39,12 @@ wn_status prefix_scope_add(wn_prefix_cache *c, const uint8_t digest[WN_SHA256_BY
 static wn_status digest_of(const wn_prefix_request *r, uint8_t digest[WN_SHA256_BYTES],
                            wn_error *err)
 {
-    const uint64_t head[] = {WN_NUMERICS_VERSION, r->key_len};
+    const uint64_t key_len = r->key_len;
     uint8_t kind[WN_SHA256_BYTES];
     wn_sha256 *sha = NULL;
     WN_TRY(wn_session_kind(r->session, kind, err));
     WN_TRY(wn_sha256_open(&sha, err));
-    wn_status status = wn_sha256_add(sha, head, sizeof head, err);
+    wn_status status = wn_sha256_add(sha, &key_len, sizeof key_len, err);
     if (status == WN_OK)
         status = wn_sha256_add(sha, kind, sizeof kind, err);
     if (status == WN_OK)

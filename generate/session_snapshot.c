@@ -22,11 +22,11 @@ wn_status wn_session_kind(const wn_session *s, uint8_t digest[WN_SHA256_BYTES], 
     int len = snprintf(
         text, sizeof text,
         "%s layers=%zu d=%zu heads=%zu kv_heads=%zu head_dim=%zu ff=%zu vocab=%zu weights=%zu "
-        "isa=%s exact=%d chunk=%zu format=%d dms=%s window=%zu bias=%a thin=%zu",
+        "isa=%s numerics=%d exact=%d chunk=%zu format=%d dms=%s window=%zu bias=%a thin=%zu",
         c->architecture, c->n_layers, c->d_model, c->n_heads, c->n_kv_heads, c->head_dim, c->d_ff,
         c->n_vocab, wn_model_weight_bytes(s->model), wn_compute_isa(s->compute),
-        wn_compute_is_exact(s->compute), s->n_chunk, (int)wn_kv_store_format(s->kv), heads,
-        s->point.window, (double)s->point.bias, s->thin);
+        WN_NUMERICS_VERSION, wn_compute_is_exact(s->compute), s->n_chunk,
+        (int)wn_kv_store_format(s->kv), heads, s->point.window, (double)s->point.bias, s->thin);
     for (size_t i = 0; i < s->n_keep; i++)
         len += snprintf(text + len, sizeof text - (size_t)len, " keep=%zu+%zu", s->keep[i].first,
                         s->keep[i].n);

@@ -24,6 +24,10 @@
 #include "base/thread_pool.h"
 #include "kernels/kv_page.h"
 
+/* Raised when the bits of any result change: part of what kept sessions and prefixes are known by,
+ * so that none goes on from the sums of an older build. */
+#define WN_NUMERICS_VERSION 2
+
 typedef struct wn_compute wn_compute;
 typedef struct wn_matrix wn_matrix;
 
