@@ -1,7 +1,8 @@
 /* Prefill with plain weights that were rounded once (wn_matrix_prepare) to 16-bit words with one
- * scale per row and WORD_KC columns: the product of simd_packed_gemm.h without its widening, at up
- * to twice the rate of f32. WORD_KC * 4096 * WORD_X_LIMIT < 2^31: weights lose 2^-13 of the largest
- * in their block, activations 2^-12 or 2^-11.
+ * scale per row and 256 columns: the product of simd_packed_gemm.h without its widening, at up to
+ * twice the rate of f32. 256 * 4096 * 2047 < 2^31: weights lose 2^-13 of the largest in their
+ * block, activations 2^-12. Blocks of 512 leave activations one bit less: 3 % faster, and ADI's
+ * ranking lost 0.007 of nDCG.
  */
 #ifndef WN_KERNELS_SIMD_WORD_GEMM_H
 #define WN_KERNELS_SIMD_WORD_GEMM_H
@@ -10,8 +11,8 @@
 #ifdef WN_LANES
 
 #define WORD_LIMIT 4096.0f
-#define WORD_KC (8192 / WN_NR) /* slivers of 16 KB */
-#define WORD_X_LIMIT ((float)(524288 / WORD_KC - 1))
+#define WORD_KC WN_GEMM_KC
+#define WORD_X_LIMIT 2047.0f
 
 typedef struct word_sliver {
     int16_t words[WORD_KC / 2][WN_NR][2];

@@ -8,10 +8,9 @@
  * magnitudes, far below any wrong index): packed weights meet activations in steps of 1/32767 or
  * 1/2047 of the largest of 256 columns or, many rows (AVX2: of 4 or 5 bits; and few rows of 4 to 6
  * bits), 1/127 of the largest of 32, half a step each; AVX2 rounds the weights of Q8_0 as well,
- * many rows, to steps of 1/4096 of the largest of 256 columns, and of plain weights that were made
- * words of 512 columns, which meet activations in steps of 1/1023; bf16 operands lose 2^-8 each
- * (many rows of the AMX sets, and of plain types with AVX-512 BF16), wide ones, of two bf16
- * numbers, 2^-16. */
+ * many rows, to steps of 1/4096 of the largest of 256 columns; bf16 operands lose 2^-8 each (many
+ * rows of the AMX sets, and of plain types with AVX-512 BF16), wide ones, of two bf16 numbers,
+ * 2^-16. */
 typedef struct rounding {
     double steps;    /* of a block of columns; 0: none */
     size_t block;    /* columns */
@@ -59,10 +58,7 @@ static rounding prepared_rounding_of(const wn_compute *c, const wn_matrix *w, wn
 {
     const bool words = !decode && !exact && !strncmp(wn_compute_isa(c), "avx", 3) &&
                        wn_dtype_block_elements(type) == 1 && wn_matrix_cols(w) % 32 == 0;
-    if (!words)
-        return rounding_of(c, w, type, decode, exact);
-    const bool avx2 = !strcmp(wn_compute_isa(c), "avx2");
-    return (rounding){avx2 ? 1023 : 2047, avx2 ? 512 : 256, 0, 4096};
+    return words ? (rounding){2047, 256, 0, 4096} : rounding_of(c, w, type, decode, exact);
 }
 
 #endif
