@@ -1,8 +1,8 @@
 /* Prefill with plain weights that were rounded once (wn_matrix_prepare) to 16-bit words with one
  * scale per row and 256 columns: the product of simd_packed_gemm.h without its widening, at up to
  * twice the rate of f32. 256 * 4096 * 2047 < 2^31: weights lose 2^-13 of the largest in their
- * block, activations 2^-12. Blocks of 512 leave activations one bit less: 3 % faster, and ADI's
- * ranking lost 0.007 of nDCG.
+ * block, activations 2^-12. In blocks of 512 activations have a bit less, and ADI's ranking
+ * loses 0.007 of nDCG (test_ir_eval).
  */
 #ifndef WN_KERNELS_SIMD_WORD_GEMM_H
 #define WN_KERNELS_SIMD_WORD_GEMM_H
@@ -10,17 +10,16 @@
 #include "kernels/simd_packed_gemm.h"
 #ifdef WN_LANES
 
-#define WORD_LIMIT 4096.0f
-#define WORD_KC WN_GEMM_KC
-#define WORD_X_LIMIT 2047.0f
+#define WN_WORD_LIMIT 4096.0f
+#define WN_WORD_X_LIMIT 2047.0f
 
 typedef struct word_sliver {
-    int16_t words[WORD_KC / 2][WN_NR][2];
+    int16_t words[WN_GEMM_KC / 2][WN_NR][2];
     float scale[WN_NR];
 } word_sliver;
 
 typedef struct word_strip {
-    int16_t q[WORD_KC / 16][WN_PACKED_MR][16]; /* read as one stream */
+    int16_t q[WN_GEMM_KC / 16][WN_PACKED_MR][16]; /* read as one stream */
     float scale[WN_PACKED_MR], cache_line_end[10];
 } word_strip;
 
@@ -37,7 +36,7 @@ static void simd_word_pack_slivers(const wn_matrix *w, size_t row0, size_t n_row
             weight_row_store(w->type, w->data + (row0 + r) * w->row_bytes + start, n_k, temp);
         else
             memset(temp, 0, n_k * sizeof *temp);
-        const vf inverse = word_inverse(temp, n_k, WORD_LIMIT, &here->scale[at]);
+        const vf inverse = word_inverse(temp, n_k, WN_WORD_LIMIT, &here->scale[at]);
         for (size_t k = 0; k < n_k; k += 16) {
             quantize_16(temp + k, inverse, q);
             for (size_t p = 0; p < 8; p++)
@@ -57,7 +56,7 @@ static void simd_word_pack_strip(const wn_matrix *w, const float *x, size_t x_st
                 memset(strip->q[k / 16][i], 0, sizeof strip->q[0][0]);
             continue;
         }
-        const vf inverse = word_inverse(x + i * x_stride, n_k, WORD_X_LIMIT, &strip->scale[i]);
+        const vf inverse = word_inverse(x + i * x_stride, n_k, WN_WORD_X_LIMIT, &strip->scale[i]);
         for (size_t k = 0; k < n_k; k += 16)
             quantize_16(x + i * x_stride + k, inverse, strip->q[k / 16][i]);
     }
@@ -90,7 +89,7 @@ static void simd_word_multiply(const wn_matrix *w, const void *strip, const void
 static const wn_gemm_kernels simd_word_gemm = {
     .mr = WN_PACKED_MR,
     .nr = WN_NR,
-    .kc = WORD_KC,
+    .kc = WN_GEMM_KC,
     .strip_bytes = sizeof(word_strip),
     .sliver_bytes = sizeof(word_sliver),
     .pack_strip = simd_word_pack_strip,
