@@ -1,6 +1,9 @@
 # Flags of single kernel files, and the CUDA kernels.
 # Floating-point contraction is off so that a * b + c in plain C means the same in every table.
 set(WN_AVX2_FLAGS -O3 -ffp-contract=off -mavx2 -mfma -mf16c)
+if(WN_SANITIZE) # checks of every access in unrolled loops: at -O3 gcc needs five times as long
+    list(APPEND WN_AVX2_FLAGS -O1)
+endif()
 set(WN_AVX512_FLAGS ${WN_AVX2_FLAGS} -mavx512f -mavx512bw -mavx512dq -mavx512vl
     -mavx512vnni)
 set(WN_AVX512BF16_FLAGS ${WN_AVX512_FLAGS} -mavx512bf16)

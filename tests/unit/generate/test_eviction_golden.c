@@ -4,6 +4,7 @@
 
 #include "generate/model_internal.h"
 #include "generate/session.h"
+#include "tests/sanitized.h"
 #include "tests/unit/generate/random_checkpoint.h"
 #include "tests/unit/generate/side_car.h"
 
@@ -252,6 +253,8 @@ static void test_borrowed_next(void **state)
 static void test_smollm2(void **state)
 {
     (void)state;
+    if (WN_TEST_SANITIZED)
+        skip(); /* minutes, and the random models' code */
     char path[512];
     eviction_case c;
     wn_test_model_path(path, sizeof path, "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
