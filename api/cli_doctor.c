@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 
 #include "api/cli.h"
+#include "api/memory_available.h"
 #include "api/model_catalog.h"
 #include "api/proc_value.h"
 #include "api/terminal.h"
@@ -66,12 +67,12 @@ static void check_huge_pages(findings *f)
 
 static void check_machine(findings *f, wn_compute *compute)
 {
-    char cpu[128], memory[64];
+    char cpu[128];
     wn_proc_value("/proc/cpuinfo", "model name", cpu, sizeof cpu);
-    wn_proc_value("/proc/meminfo", "MemAvailable", memory, sizeof memory);
     const long n_processors = sysconf(_SC_NPROCESSORS_ONLN);
     const size_t n_threads = wn_compute_n_threads(compute);
-    found(f, FINE, "machine", "%s, memory available %s", cpu, memory);
+    found(f, FINE, "machine", "%s, %.1f GiB of memory available", cpu,
+          (double)wn_memory_available("") / (1 << 30));
     const bool too_many = n_processors > 0 && n_threads > (size_t)n_processors;
     found(f, too_many ? NOTE : FINE, "threads", "%zu on %ld processors%s, not bound to any",
           n_threads, n_processors, too_many ? " (more than help: --threads N)" : "");

@@ -1,8 +1,6 @@
 #include "api/service_slots.h"
 
-#include <stdlib.h>
-
-#include "api/proc_value.h"
+#include "api/memory_available.h"
 #include "api/service_prefix.h"
 #include "base/log.h"
 
@@ -20,16 +18,12 @@ void wn_service_slots_init(service_slots *slots, size_t n_wanted)
 /* As many sessions as there is memory for now; one is tried in any case. */
 static size_t affordable(const wn_service *s, const wn_session_options *o)
 {
-    char text[64];
-    const size_t wanted = s->slots.n_wanted;
+    const size_t wanted = s->slots.n_wanted, there = wn_memory_available("");
     const size_t each = wn_session_max_bytes(s->model, s->compute, o) +
                         wn_session_scratch_bytes(s->model, s->compute, o);
-    wn_proc_value("/proc/meminfo", "MemAvailable", text, sizeof text);
-    const size_t there = (size_t)strtoull(text, NULL, 10) << 10;
-    size_t n = there == 0 ? wanted : there / each;
-    if (n >= wanted)
+    if (there / each >= wanted)
         return wanted;
-    n = n ? n : 1;
+    const size_t n = there < each ? 1 : there / each;
     wn_log(WN_LOG_WARN, "api",
            "%zu answers at once instead of %zu: each may take %zu MiB, and %zu MiB are available",
            n, wanted, each >> 20, there >> 20);
