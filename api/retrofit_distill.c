@@ -129,16 +129,12 @@ static wn_status progress(const distilling *s, wn_error *err)
 static wn_status take_turn(distilling *s, wn_error *err)
 {
     const size_t n = wn_head_distill_n_steps(s->d), left = s->r->o.n_steps - n;
-    const size_t n_turn = left < TURN_STEPS ? left : TURN_STEPS;
-    double sum = 0;
+    double loss = 0;
     WN_TRY(wn_head_distill_read(s->d, n / TURN_STEPS % s->r->o.n_step_texts, err));
-    for (size_t i = 0; i < n_turn; i++) {
-        double loss = 0;
+    for (size_t i = 0; i < left && i < TURN_STEPS; i++) {
         WN_TRY(wn_head_distill_step(s->d, &loss, err));
-        sum += loss;
         WN_TRY(progress(s, err));
     }
-    s->r->loss = sum / (double)n_turn;
     return save(s, err);
 }
 
@@ -175,8 +171,10 @@ wn_status wn_retrofit_distill(wn_retrofit *r, wn_error *err)
         status = wn_head_distill_open(&s.d, r->model, r->compute, &o, err);
     if (status == WN_OK)
         status = run(&s, err);
-    if (status == WN_OK)
+    if (status == WN_OK) {
         wn_head_distill_heads(s.d, r->weight, r->bias);
+        r->loss = wn_head_distill_loss(s.d);
+    }
     wn_head_distill_close(s.d);
     free(path);
     return status;

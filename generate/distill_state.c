@@ -6,7 +6,7 @@
 #include "generate/model_internal.h"
 #include "generate/training_state.h"
 
-#define MAGIC "wndis002"
+#define MAGIC "wndis003"
 #define MAX_COUNT ((uint64_t)1 << 24) /* tokens, questions, texts: more is damage */
 
 typedef struct state_part {
@@ -14,7 +14,7 @@ typedef struct state_part {
     size_t bytes;
 } state_part;
 
-enum { N_PARTS = 8 };
+enum { N_PARTS = 10 };
 
 static void list_parts(wn_head_distill *d, state_part out[N_PARTS])
 {
@@ -22,6 +22,8 @@ static void list_parts(wn_head_distill *d, state_part out[N_PARTS])
     const size_t all = d->n_lists * g->d_model * sizeof(float), biases = d->n_lists * sizeof(float);
     const state_part parts[N_PARTS] = {
         {&d->n_done, sizeof d->n_done},
+        {&d->loss_sum, sizeof d->loss_sum},
+        {&d->n_turn, sizeof d->n_turn},
         {&d->random, sizeof d->random},
         {&d->offset, sizeof d->offset},
         {d->weight, all},

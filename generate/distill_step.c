@@ -378,6 +378,8 @@ wn_status wn_head_distill_step(wn_head_distill *d, double *loss, wn_error *err)
     WN_TRY(wn_head_distill_gradient(d, order, n, n_rows, loss, err));
     d->text->next += n;
     d->n_done++;
+    d->n_turn++;
+    d->loss_sum += *loss;
     descend(d);
     return WN_OK;
 }
@@ -409,4 +411,9 @@ wn_status wn_head_distill_judge(wn_head_distill *d, double *divergence, wn_error
 size_t wn_head_distill_n_steps(const wn_head_distill *d)
 {
     return d->n_done;
+}
+
+double wn_head_distill_loss(const wn_head_distill *d)
+{
+    return d->n_turn ? d->loss_sum / (double)d->n_turn : 0;
 }

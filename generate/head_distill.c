@@ -317,6 +317,8 @@ wn_status wn_head_distill_read(wn_head_distill *d, size_t text, wn_error *err)
     WN_TRY(wn_distill_refresh(d, err));
     d->rule = (wn_evict_rule){
         .kind = WN_EVICT_HEADS, .weight = d->weight, .bias = d->bias, .offset = (float)d->offset};
+    d->loss_sum = 0;
+    d->n_turn = 0;
     return read_text(d, &d->texts[text], true, err);
 }
 

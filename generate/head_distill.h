@@ -71,6 +71,8 @@ wn_status wn_head_distill_step(wn_head_distill *d, double *loss, wn_error *err);
  * gone: what the steps are to lower. */
 wn_status wn_head_distill_judge(wn_head_distill *d, double *divergence, wn_error *err);
 size_t wn_head_distill_n_steps(const wn_head_distill *d); /* done */
+/* Mean of the steps' losses since a text was read last; 0 before the first. */
+double wn_head_distill_loss(const wn_head_distill *d);
 /* All of it (training_state.h): loaded before anything is added, the next read and its steps are
  * what they would have been. After a failed load it is to be closed. */
 wn_status wn_head_distill_save(wn_head_distill *d, const uint8_t key[WN_SHA256_BYTES],

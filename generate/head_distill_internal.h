@@ -41,6 +41,8 @@ struct wn_head_distill {
     float *rms;                              /* [n_layers][d_model] */
     double offset; /* above which, behind the text, all but `keep` are evicted; see refresh */
     size_t n_done;
+    double loss_sum; /* of the last n_turn steps, those since a text was read last */
+    size_t n_turn;
     /* one step */
     float *logits;              /* [n_lists][n_max] */
     float *log_keep, *key_grad; /* [n_lists][n_max], of the keys that are there */

@@ -146,7 +146,10 @@ static void test_resumed(void **state)
         if (stop == 0)
             WN_ASSERT_OK(wn_head_distill_save(d, key, path, err));
         add_text(d, 5);
+        assert_true(wn_head_distill_loss(d) == 0);
         take_turns(d, 0, 3);
+        const double loss = wn_head_distill_loss(d);
+        assert_true(loss > 0 && loss < 1);
         if (stop == 1)
             WN_ASSERT_OK(wn_head_distill_save(d, key, path, err));
         take_turns(d, 3, 7);
@@ -156,6 +159,7 @@ static void test_resumed(void **state)
         assert_int_equal(wn_head_distill_load(d, other, path, NULL), WN_CONFLICT);
         WN_ASSERT_OK(wn_head_distill_load(d, key, path, err));
         assert_int_equal(wn_head_distill_n_steps(d), stop ? 6 : 0);
+        assert_true(wn_head_distill_loss(d) == (stop ? loss : 0));
         assert_int_equal(wn_head_distill_n_texts(d), stop ? 2 : 1);
         if (stop == 0)
             add_text(d, 5);
@@ -174,7 +178,7 @@ static void test_bad_state(void **state)
     (void)state;
     char path[] = "/tmp/wn_test_distill_XXXXXX";
     const uint8_t key[WN_SHA256_BYTES] = {1};
-    const wn_training_state s = {path, "wndis002", key};
+    const wn_training_state s = {path, "wndis003", key};
     const int fd = mkstemp(path);
     assert_true(fd >= 0 && close(fd) == 0);
     wn_strbuf whole = {0};
