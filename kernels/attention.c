@@ -11,6 +11,8 @@
 #define SPLIT_MIN_PAGES 4  /* of a unit: 256 keys */
 #define SPLIT_MAX_UNITS 16 /* of a KV head */
 
+#define COPY_ROWS 8 /* of a unit: as long as the copies that it makes of every page take */
+
 #define BATCH_MAX 8 /* calls whose units are handed out together */
 
 /* One call's attention. */
@@ -112,12 +114,24 @@ static void join(const attention_run *r)
                          (kv * group + row % group) * a->layout->head_dim);
 }
 
+/* The size of blocks with which the threads are done soonest: fewer rows than a call could take
+ * where some of them had nothing to do otherwise. It is a matter of time only, a row's bits are the
+ * same in every block. */
 static void plan_blocks(const wn_compute *c, attention_run *r)
 {
     const size_t limit = c->kernels->attention_rows, step = c->kernels->attention_row_step;
-    const size_t n_blocks = wn_size_div_up(r->n_rows, limit);
-    r->block_rows = wn_size_div_up(wn_size_div_up(r->n_rows, n_blocks), step) * step;
-    r->n_units = wn_size_div_up(r->n_rows, r->block_rows) * r->args->n_kv_heads;
+    size_t least = SIZE_MAX;
+    for (size_t rows = limit; rows >= step; rows -= step) {
+        const size_t n_units = wn_size_div_up(r->n_rows, rows) * r->args->n_kv_heads;
+        const size_t turns = wn_size_div_up(n_units, c->n_threads);
+        const size_t time =
+            turns * (wn_size_min(rows, wn_size_div_up(r->n_rows, step) * step) + COPY_ROWS);
+        if (time >= least)
+            continue;
+        least = time;
+        r->block_rows = rows;
+        r->n_units = n_units;
+    }
 }
 
 static void plan_splits(attention_run *r, size_t most_pages)

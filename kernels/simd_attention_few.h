@@ -17,14 +17,6 @@ enum {
     ATTENTION_FEW_KEYS = 4,
 };
 
-/* Vector i of a row. */
-WN_INLINE vf load_wide(const uint8_t *row, size_t i, const wn_kv_format format)
-{
-    return format == WN_KV_F32    ? vf_load((const float *)(const void *)row + i * WN_LANES)
-           : format == WN_KV_BF16 ? vf_load_bf16(row + 2 * i * WN_LANES)
-                                  : vi_to_f32(vi_load_i8(row + i * WN_LANES));
-}
-
 /* s[rows][KEYS] of the page's 64 keys; `ahead`: K of the page that is read next. */
 WN_INLINE void few_scores(const attention_block *b, const uint8_t *keys, const uint8_t *ahead,
                           const float *q, const int rows, const wn_kv_format format)

@@ -25,7 +25,6 @@ typedef struct attention_scratch {
     float o[ATTENTION_ROWS * ATTENTION_DIM];  /* [rows][dim] */
     float kt[ATTENTION_DIM * ATTENTION_KEYS]; /* [q_words][KEYS] */
     float v[ATTENTION_KEYS * ATTENTION_DIM];  /* [KEYS, or half as many words][dim] */
-    float wide[WN_KV_SLOTS * ATTENTION_DIM];  /* [slots][head_dim]: K of a page as f32 */
     float s[WN_MR * ATTENTION_KEYS];          /* [MR][KEYS]: S, then P */
     float k_scale[ATTENTION_KEYS], v_scale[ATTENTION_KEYS];
     float sum[ATTENTION_ROWS * WN_LANES], top[ATTENTION_ROWS];
@@ -119,47 +118,71 @@ WN_INLINE void load_value_pairs(const attention_block *b, const uint8_t *rows, u
 }
 #endif
 
-/* A row as f32, without its scale. */
-WN_INLINE void widen_row(const uint8_t *row, size_t n, float *x, const wn_kv_format format)
+/* Vector i of a row, without its scale. */
+WN_INLINE vf load_wide(const uint8_t *row, size_t i, const wn_kv_format format)
 {
-    size_t i = 0;
-    for (; i + WN_LANES <= n; i += WN_LANES)
-        vf_store(x + i, format == WN_KV_F32    ? vf_load((const float *)(const void *)row + i)
-                        : format == WN_KV_BF16 ? vf_load_bf16(row + 2 * i)
-                                               : vi_to_f32(vi_load_i8(row + i)));
-    for (; i < n; i++)
-        x[i] = format == WN_KV_F32    ? wn_float_from_bits(wn_load_u32(row + 4 * i))
-               : format == WN_KV_BF16 ? wn_bf16_to_f32(wn_load_u16(row + 2 * i))
-                                      : (float)(int8_t)row[i];
+    return format == WN_KV_F32    ? vf_load((const float *)(const void *)row + i * WN_LANES)
+           : format == WN_KV_BF16 ? vf_load_bf16(row + 2 * i * WN_LANES)
+                                  : vi_to_f32(vi_load_i8(row + i * WN_LANES));
+}
+
+/* Elements [first, n) of a row, without its scale. */
+WN_INLINE void widen_rest(const uint8_t *row, size_t first, size_t n, float *x,
+                          const wn_kv_format format)
+{
+    for (size_t i = first; i < n; i++)
+        x[i - first] = format == WN_KV_F32    ? wn_float_from_bits(wn_load_u32(row + 4 * i))
+                       : format == WN_KV_BF16 ? wn_bf16_to_f32(wn_load_u16(row + 2 * i))
+                                              : (float)(int8_t)row[i];
 }
 
 WN_INLINE void load_keys(const attention_block *b, const uint8_t *rows, size_t key0,
                          const wn_kv_format format)
 {
-    const size_t row_bytes = b->args->layout->row_bytes;
-    const size_t d = b->head_dim;
-    float *wide = b->scratch->wide;
-    for (size_t j = 0; j < WN_KV_SLOTS; j++)
-        widen_row(rows + j * row_bytes, d, wide + j * d, format);
-    for (size_t j = 0; j < WN_KV_SLOTS; j += WN_LANES)
-        for (size_t i = 0; i < d; i += WN_LANES)
-            transpose_block(wide + j * d + i, d, WN_LANES, wn_size_min(d - i, WN_LANES),
-                            b->scratch->kt + i * ATTENTION_KEYS + key0 + j, ATTENTION_KEYS,
-                            WN_LANES);
+    const size_t row_bytes = b->args->layout->row_bytes, n = b->head_dim / WN_LANES;
+    const size_t first = n * WN_LANES;
+    vf x[WN_LANES];
+    for (size_t j = 0; j < WN_KV_SLOTS; j += WN_LANES) {
+        const uint8_t *row = rows + j * row_bytes;
+        float *kt = b->scratch->kt + key0 + j;
+        for (size_t d = 0; d < n; d++) {
+            WN_UNROLL
+            for (size_t i = 0; i < WN_LANES; i++)
+                x[i] = load_wide(row + i * row_bytes, d, format);
+            vf_transpose(x);
+            WN_UNROLL
+            for (size_t i = 0; i < WN_LANES; i++)
+                vf_store(kt + (d * WN_LANES + i) * ATTENTION_KEYS, x[i]);
+        }
+        if (first == b->head_dim)
+            continue;
+        for (size_t i = 0; i < WN_LANES; i++) {
+            float rest[WN_LANES] = {0};
+            widen_rest(row + i * row_bytes, first, b->head_dim, rest, format);
+            x[i] = vf_load(rest);
+        }
+        vf_transpose(x);
+        for (size_t i = 0; first + i < b->head_dim; i++)
+            vf_store(kt + (first + i) * ATTENTION_KEYS, x[i]);
+    }
 }
 
 WN_INLINE void load_values(const attention_block *b, const uint8_t *rows, uint64_t held,
                            size_t key0, const wn_kv_format format)
 {
-    const size_t row_bytes = b->args->layout->row_bytes;
+    const size_t row_bytes = b->args->layout->row_bytes, n = b->head_dim / WN_LANES;
     for (size_t j = 0; j < WN_KV_SLOTS; j++) {
         float *v = b->scratch->v + (key0 + j) * b->dim;
-        size_t n = 0;
-        if (held >> j & 1) {
-            n = b->head_dim;
-            widen_row(rows + j * row_bytes, n, v, format);
+        const uint8_t *row = rows + j * row_bytes;
+        if (!(held >> j & 1)) {
+            memset(v, 0, b->dim * sizeof *v);
+            continue;
         }
-        memset(v + n, 0, (b->dim - n) * sizeof *v);
+        for (size_t d = 0; d < n; d++)
+            vf_store(v + d * WN_LANES, load_wide(row, d, format));
+        widen_rest(row, n * WN_LANES, b->head_dim, v + n * WN_LANES, format);
+        for (size_t d = b->head_dim; d < b->dim; d++)
+            v[d] = 0;
     }
 }
 
