@@ -112,18 +112,46 @@ static void pack_unit(void *ctx, size_t unit, size_t worker)
                          strip_at(b, unit, k));
 }
 
-/* Columns j .. of a unit, at most a sliver: all packed rows of x, which are read as one stream. */
-static void multiply_sliver(const batch *b, const wn_matrix *w, const uint8_t *sliver, size_t j,
-                            size_t n_columns, size_t k, size_t n_k, const wn_gemm_out *out)
+typedef struct weight_bytes {
+    const uint8_t *at;
+    size_t n;
+} weight_bytes;
+
+/* What a sliver of columns from j on is packed from; none: not read ahead. */
+static weight_bytes sliver_source(const batch *b, const wn_matrix *w, size_t j, size_t k)
+{
+    if (!w->panels || b->g->in_panels || j >= w->n_out || k >= b->n_k)
+        return (weight_bytes){0};
+    const wn_packed_format f = wn_packed_format_of(w->type);
+    const size_t first = wn_panel_group(f, b->k0 + k);
+    const size_t end = wn_panel_group(f, b->k0 + wn_size_min(k + b->g->kc, b->n_k));
+    return (weight_bytes){w->panels + j / WN_PANEL_ROWS * w->panel_bytes + first, end - first};
+}
+
+/* Part i of n. */
+static void read_ahead(weight_bytes source, size_t i, size_t n)
+{
+    for (size_t at = i * source.n / n; at < (i + 1) * source.n / n; at += 64)
+        __builtin_prefetch(source.at + at, 0, 2);
+}
+
+/* Columns j .. of a unit, at most a sliver: all packed rows of x, which are read as one stream.
+ * Meanwhile memory sends the next sliver's weights: with few rows that takes as long. */
+static void multiply_sliver(const batch *b, const wn_matrix *w, const uint8_t *sliver,
+                            weight_bytes next, size_t j, size_t n_columns, size_t k, size_t n_k,
+                            const wn_gemm_out *out)
 {
     const wn_gemm_kernels *g = b->g;
-    for (size_t row = 0; row < b->n_rows; row += g->mr) {
+    const size_t n_strips = wn_size_div_up(b->n_rows, g->mr);
+    for (size_t i = 0; i < n_strips; i++) {
+        const size_t row = i * g->mr;
         wn_gemm_out tile = *out;
         tile.from = out->from ? out->from + row * out->from_stride + j : NULL;
         tile.bias = out->bias ? out->bias + j : NULL;
         tile.y = out->y + row * out->y_stride + j;
-        g->multiply(w, strip_at(b, row / g->mr, k), sliver, wn_size_min(b->n_rows - row, g->mr),
-                    n_columns, n_k, &tile);
+        read_ahead(next, i, n_strips);
+        g->multiply(w, strip_at(b, i, k), sliver, wn_size_min(b->n_rows - row, g->mr), n_columns,
+                    n_k, &tile);
     }
 }
 
@@ -174,7 +202,10 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
                              wn_panel_group(wn_packed_format_of(p->w->type), b->k0 + k);
                 else
                     g->pack_slivers(p->w, column + j, n, b->k0 + k, n_k, sliver, temp);
-                multiply_sliver(b, p->w, packed, j, n, k, n_k, &out);
+                const weight_bytes next = j + g->nr < n_columns
+                                              ? sliver_source(b, p->w, column + j + g->nr, k)
+                                              : sliver_source(b, p->w, column, k + g->kc);
+                multiply_sliver(b, p->w, packed, next, j, n, k, n_k, &out);
             }
         }
 }

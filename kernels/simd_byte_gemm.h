@@ -118,7 +118,7 @@ static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_st
 
 /* 8 products of two columns with 4 bits, or 4 with 5 bits, fit 16 bits: 8 * 2 * 15 * 127 < 2^15. */
 WN_INLINE void multiply_bytes(const byte_group *s, const byte_strip_row *x, size_t g,
-                              const int bits, vi (*acc)[2])
+                              const int bits, const int rows, vi (*acc)[2])
 {
     const int n = bits == 4 ? 8 : 4; /* of the group's 8 quads */
     const vi ones = vi_set1(0x10001);
@@ -130,7 +130,7 @@ WN_INLINE void multiply_bytes(const byte_group *s, const byte_strip_row *x, size
             const uint8_t(*w)[4] = s->bytes[p];
             const vi w0 = vi_load(w[0]), w1 = vi_load(w[WN_LANES]);
             WN_UNROLL
-            for (int i = 0; i < WN_BYTE_MR; i++) {
+            for (int i = 0; i < rows; i++) {
                 const vi q = broadcast_quad(x[i].q + 32 * g + 4 * p);
                 const vi two0 = _mm256_maddubs_epi16(w0, q), two1 = _mm256_maddubs_epi16(w1, q);
                 part[i][0] = p == p0 ? two0 : _mm256_add_epi16(part[i][0], two0);
@@ -140,7 +140,7 @@ WN_INLINE void multiply_bytes(const byte_group *s, const byte_strip_row *x, size
             }
         }
         WN_UNROLL
-        for (int i = 0; i < WN_BYTE_MR; i++)
+        for (int i = 0; i < rows; i++)
             for (int v = 0; v < 2; v++)
                 acc[i][v] = p0 == 0 ? _mm256_madd_epi16(part[i][v], ones)
                                     : vi_dot16(acc[i][v], part[i][v], ones);
@@ -149,15 +149,15 @@ WN_INLINE void multiply_bytes(const byte_group *s, const byte_strip_row *x, size
 
 /* sum[i][v] += one group of all rows. */
 WN_INLINE void multiply_byte_group(const byte_group *s, const byte_strip_row *x, size_t g,
-                                   const int bits, vf (*sum)[2])
+                                   const int bits, const int rows, vf (*sum)[2])
 {
     vi acc[WN_BYTE_MR][2];
-    multiply_bytes(s, x, g, bits, acc);
+    multiply_bytes(s, x, g, bits, rows, acc);
     WN_UNROLL
     for (int v = 0; v < 2; v++) {
         const vf scale = vf_load(s->scale + (size_t)v * WN_LANES);
         WN_UNROLL
-        for (int i = 0; i < WN_BYTE_MR; i++)
+        for (int i = 0; i < rows; i++)
             sum[i][v] =
                 vf_fma(vi_to_f32(acc[i][v]), vf_mul(scale, vf_set1(x[i].scale[g])), sum[i][v]);
     }
@@ -165,25 +165,33 @@ WN_INLINE void multiply_byte_group(const byte_group *s, const byte_strip_row *x,
     for (int v = 0; v < 2; v++) {
         const vf min = vf_load(s->min + (size_t)v * WN_LANES);
         WN_UNROLL
-        for (int i = 0; i < WN_BYTE_MR; i++)
+        for (int i = 0; i < rows; i++)
             sum[i][v] = vf_fnma(min, vf_set1(x[i].sum[g]), sum[i][v]);
     }
+}
+
+WN_INLINE void multiply_byte_rows(const wn_matrix *w, const byte_strip_row *x, const byte_group *s,
+                                  size_t n_k, const int rows, vf (*sum)[2])
+{
+    WN_UNROLL
+    for (int i = 0; i < rows; i++)
+        sum[i][0] = sum[i][1] = vf_zero();
+    if (w->type == WN_DTYPE_Q5_K)
+        for (size_t g = 0; g < n_k / WN_GROUP; g++)
+            multiply_byte_group(s + g, x, g, 5, rows, sum);
+    else
+        for (size_t g = 0; g < n_k / WN_GROUP; g++)
+            multiply_byte_group(s + g, x, g, 4, rows, sum);
 }
 
 static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void *sliver,
                                size_t n_rows, size_t n_cols, size_t n_k, const wn_gemm_out *out)
 {
-    const byte_group *s = sliver;
     vf sum[WN_BYTE_MR][2];
-    WN_UNROLL
-    for (int i = 0; i < WN_BYTE_MR; i++)
-        sum[i][0] = sum[i][1] = vf_zero();
-    if (w->type == WN_DTYPE_Q5_K)
-        for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(s + g, strip, g, 5, sum);
+    if (n_rows <= WN_BYTE_MR / 2) /* what short questions leave over */
+        multiply_byte_rows(w, strip, sliver, n_k, WN_BYTE_MR / 2, sum);
     else
-        for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(s + g, strip, g, 4, sum);
+        multiply_byte_rows(w, strip, sliver, n_k, WN_BYTE_MR, sum);
     for (size_t i = 0; i < n_rows; i++)
         store_tile_row(sum[i], n_cols, out, i);
 }
