@@ -61,6 +61,7 @@ static inline float wn_x_limit(wn_dtype type)
  * x and its row of w only. */
 #define WN_GEMM_KC 256 /* the usual kc: a multiple of every quantisation block */
 #define WN_GEMM_NC 128 /* columns (rows of w) of a unit at most */
+#define WN_GEMM_FEW_ROWS 64
 
 /* Where a tile's sums go, strides in floats: y = from + sum + bias. */
 typedef struct wn_gemm_out {
@@ -88,6 +89,11 @@ typedef struct wn_gemm_kernels {
     /* One tile of n_rows times n_cols <= nr: strip . sliver. */
     void (*multiply)(const wn_matrix *w, const void *strip, const void *sliver, size_t n_rows,
                      size_t n_cols, size_t n_k, const wn_gemm_out *out);
+    /* As both of these for rows row0 .. of w, all strips of n_rows <= FEW_ROWS and n_cols <= nr,
+     * the same bits; scratch: sliver_bytes. NULL: they do it. */
+    void (*multiply_few)(const wn_matrix *w, size_t row0, size_t k0, const void *strips,
+                         size_t n_rows, size_t n_cols, size_t n_k, void *scratch,
+                         const wn_gemm_out *out);
 } wn_gemm_kernels;
 
 /* Products of many rows on tiles: bf16 operands, f32 sums, in order of k.

@@ -112,44 +112,25 @@ static void pack_unit(void *ctx, size_t unit, size_t worker)
                          strip_at(b, unit, k));
 }
 
-typedef struct weight_bytes {
-    const uint8_t *at;
-    size_t n;
-} weight_bytes;
-
-/* What a sliver of columns from j on is packed from; none: not read ahead. */
-static weight_bytes sliver_source(const batch *b, const wn_matrix *w, size_t j, size_t k)
+/* From column j and row `row` of a unit on. */
+static wn_gemm_out tile_out(const wn_gemm_out *unit, size_t row, size_t j)
 {
-    if (!w->panels || b->g->in_panels || j >= w->n_out || k >= b->n_k)
-        return (weight_bytes){0};
-    const wn_packed_format f = wn_packed_format_of(w->type);
-    const size_t first = wn_panel_group(f, b->k0 + k);
-    const size_t end = wn_panel_group(f, b->k0 + wn_size_min(k + b->g->kc, b->n_k));
-    return (weight_bytes){w->panels + j / WN_PANEL_ROWS * w->panel_bytes + first, end - first};
+    wn_gemm_out tile = *unit;
+    tile.from = unit->from ? unit->from + row * unit->from_stride + j : NULL;
+    tile.bias = unit->bias ? unit->bias + j : NULL;
+    tile.y = unit->y + row * unit->y_stride + j;
+    return tile;
 }
 
-/* Part i of n. */
-static void read_ahead(weight_bytes source, size_t i, size_t n)
-{
-    for (size_t at = i * source.n / n; at < (i + 1) * source.n / n; at += 64)
-        __builtin_prefetch(source.at + at, 0, 2);
-}
-
-/* Columns j .. of a unit, at most a sliver: all packed rows of x, which are read as one stream.
- * Meanwhile memory sends the next sliver's weights: with few rows that takes as long. */
-static void multiply_sliver(const batch *b, const wn_matrix *w, const uint8_t *sliver,
-                            weight_bytes next, size_t j, size_t n_columns, size_t k, size_t n_k,
-                            const wn_gemm_out *out)
+/* Columns j .. of a unit, at most a sliver: all packed rows of x, which are read as one stream. */
+static void multiply_sliver(const batch *b, const wn_matrix *w, const uint8_t *sliver, size_t j,
+                            size_t n_columns, size_t k, size_t n_k, const wn_gemm_out *out)
 {
     const wn_gemm_kernels *g = b->g;
     const size_t n_strips = wn_size_div_up(b->n_rows, g->mr);
     for (size_t i = 0; i < n_strips; i++) {
         const size_t row = i * g->mr;
-        wn_gemm_out tile = *out;
-        tile.from = out->from ? out->from + row * out->from_stride + j : NULL;
-        tile.bias = out->bias ? out->bias + j : NULL;
-        tile.y = out->y + row * out->y_stride + j;
-        read_ahead(next, i, n_strips);
+        const wn_gemm_out tile = tile_out(out, row, j);
         g->multiply(w, strip_at(b, i, k), sliver, wn_size_min(b->n_rows - row, g->mr), n_columns,
                     n_k, &tile);
     }
@@ -172,8 +153,6 @@ static wn_gemm_out unit_out(const batch *b, const wn_product *p, size_t column, 
                          .y_stride = last ? stride : WN_GEMM_NC};
 }
 
-#define FEW_ROWS 64
-
 /* n_columns columns of y, all packed rows, all packed k. */
 static void multiply_unit(void *ctx, size_t unit, size_t worker)
 {
@@ -184,9 +163,10 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
     float *sums = temp + WN_GEMM_TEMP;
     size_t column = 0, n_columns = 0;
     const wn_product *p = find_unit(b, unit, &column, &n_columns);
+    const bool few = b->n_rows <= WN_GEMM_FEW_ROWS;
     /* Few rows: one panel after the other, as it lies in memory. Many: strips of x stay in the
      * cache while all columns pass. */
-    const size_t columns_at_once = g->in_panels && b->n_rows <= FEW_ROWS ? g->nr : n_columns;
+    const size_t columns_at_once = few && (g->in_panels || g->multiply_few) ? g->nr : n_columns;
     for (size_t first = 0; first < n_columns; first += columns_at_once)
         for (size_t k = 0; k < b->n_k; k += g->kc) {
             const size_t n_k = wn_size_min(b->n_k - k, g->kc);
@@ -195,6 +175,12 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
                  j += g->nr) {
                 const size_t n = wn_size_min(n_columns - j, g->nr);
                 const uint8_t *packed = sliver;
+                if (few && g->multiply_few) {
+                    const wn_gemm_out tile = tile_out(&out, 0, j);
+                    g->multiply_few(p->w, column + j, b->k0 + k, strip_at(b, 0, k), b->n_rows, n,
+                                    n_k, sliver, &tile);
+                    continue;
+                }
                 if (p->w->slivers)
                     packed = wn_matrix_sliver(p->w, g, column + j, b->k0 + k);
                 else if (g->in_panels)
@@ -202,10 +188,7 @@ static void multiply_unit(void *ctx, size_t unit, size_t worker)
                              wn_panel_group(wn_packed_format_of(p->w->type), b->k0 + k);
                 else
                     g->pack_slivers(p->w, column + j, n, b->k0 + k, n_k, sliver, temp);
-                const weight_bytes next = j + g->nr < n_columns
-                                              ? sliver_source(b, p->w, column + j + g->nr, k)
-                                              : sliver_source(b, p->w, column, k + g->kc);
-                multiply_sliver(b, p->w, packed, next, j, n, k, n_k, &out);
+                multiply_sliver(b, p->w, packed, j, n, k, n_k, &out);
             }
         }
 }

@@ -67,21 +67,17 @@ WN_INLINE void widen_byte_sliver(const wn_matrix *w, const wn_dtype type, size_t
     const wn_packed_format f = wn_packed_format_of(type);
     if (n_rows < WN_NR) /* columns that nobody stores: any finite numbers */
         memset(s, 0, n_k / WN_GROUP * sizeof *s);
-    for (size_t at = 0; at < wn_size_min(n_rows, WN_NR); at += WN_LANES) {
-        const size_t row = row0 + at;
-        const uint8_t *panel = w->panels + row / WN_PANEL_ROWS * w->panel_bytes;
-        for (size_t k = 0; k < n_k; k += WN_BLOCK)
+    const uint8_t *panel = w->panels + row0 / WN_PANEL_ROWS * w->panel_bytes;
+    for (size_t k = 0; k < n_k; k += WN_BLOCK)
+        for (size_t at = 0; at < wn_size_min(n_rows, WN_NR); at += WN_LANES)
             widen_byte_rows(type, panel + wn_panel_group(f, k0 + k),
-                            panel + wn_panel_record(f, w->n_in, k0 + k), row % WN_PANEL_ROWS,
+                            panel + wn_panel_record(f, w->n_in, k0 + k), at,
                             wn_size_min(n_k - k, WN_BLOCK), s + k / WN_GROUP, at);
-    }
 }
 
-static void simd_byte_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
-                                   size_t n_k, void *out, float *temp)
+static void pack_byte_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0, size_t n_k,
+                              byte_group *s)
 {
-    byte_group *s = out;
-    (void)temp;
     for (size_t r = 0; r < n_rows; r += WN_NR, s += BYTE_KC / WN_GROUP) {
 #define WN_WIDEN_CASE(TYPE)                                                                        \
     case WN_DTYPE_##TYPE:                                                                          \
@@ -94,6 +90,13 @@ static void simd_byte_pack_slivers(const wn_matrix *w, size_t row0, size_t n_row
         }
 #undef WN_WIDEN_CASE
     }
+}
+
+static void simd_byte_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                   size_t n_k, void *out, float *temp)
+{
+    (void)temp;
+    pack_byte_slivers(w, row0, n_rows, k0, n_k, out);
 }
 
 WN_INLINE void pack_byte_group(const float *x, byte_strip_row *out, size_t g)
@@ -170,30 +173,85 @@ WN_INLINE void multiply_byte_group(const byte_group *s, const byte_strip_row *x,
     }
 }
 
-WN_INLINE void multiply_byte_rows(const wn_matrix *w, const byte_strip_row *x, const byte_group *s,
-                                  size_t n_k, const int rows, vf (*sum)[2])
+/* sum[i][v] += n groups of all rows, from group `first` of x on. */
+WN_INLINE void multiply_byte_groups(const byte_group *s, const byte_strip_row *x, size_t first,
+                                    size_t n, packed_ahead *ahead, const int bits, const int rows,
+                                    vf (*sum)[2])
 {
+    for (size_t g = 0; g < n; g++) {
+        fetch_ahead(ahead);
+        multiply_byte_group(s + g, x, first + g, bits, rows, sum);
+    }
+}
+
+WN_INLINE void multiply_byte_rows(wn_dtype type, const byte_group *s, const byte_strip_row *x,
+                                  size_t first, size_t n, packed_ahead *ahead, const int rows,
+                                  vf (*sums)[2])
+{
+    vf sum[WN_BYTE_MR][2];
     WN_UNROLL
     for (int i = 0; i < rows; i++)
-        sum[i][0] = sum[i][1] = vf_zero();
-    if (w->type == WN_DTYPE_Q5_K)
-        for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(s + g, x, g, 5, rows, sum);
+        for (int v = 0; v < 2; v++)
+            sum[i][v] = sums[i][v];
+    if (type == WN_DTYPE_Q5_K)
+        multiply_byte_groups(s, x, first, n, ahead, 5, rows, sum);
     else
-        for (size_t g = 0; g < n_k / WN_GROUP; g++)
-            multiply_byte_group(s + g, x, g, 4, rows, sum);
+        multiply_byte_groups(s, x, first, n, ahead, 4, rows, sum);
+    WN_UNROLL
+    for (int i = 0; i < rows; i++)
+        for (int v = 0; v < 2; v++)
+            sums[i][v] = sum[i][v];
+}
+
+/* A strip of n_rows; what short questions leave over has a narrower one. */
+WN_INLINE void multiply_byte_strip(wn_dtype type, const byte_group *s, const byte_strip_row *x,
+                                   size_t n_rows, size_t first, size_t n, packed_ahead *ahead,
+                                   vf (*sums)[2])
+{
+    if (n_rows <= WN_BYTE_MR / 2)
+        multiply_byte_rows(type, s, x, first, n, ahead, WN_BYTE_MR / 2, sums);
+    else
+        multiply_byte_rows(type, s, x, first, n, ahead, WN_BYTE_MR, sums);
 }
 
 static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void *sliver,
                                size_t n_rows, size_t n_cols, size_t n_k, const wn_gemm_out *out)
 {
-    vf sum[WN_BYTE_MR][2];
-    if (n_rows <= WN_BYTE_MR / 2) /* what short questions leave over */
-        multiply_byte_rows(w, strip, sliver, n_k, WN_BYTE_MR / 2, sum);
-    else
-        multiply_byte_rows(w, strip, sliver, n_k, WN_BYTE_MR, sum);
+    vf sums[WN_BYTE_MR][2];
+    for (size_t i = 0; i < WN_BYTE_MR; i++)
+        sums[i][0] = sums[i][1] = vf_zero();
+    multiply_byte_strip(w->type, sliver, strip, n_rows, 0, n_k / WN_GROUP, &(packed_ahead){0},
+                        sums);
     for (size_t i = 0; i < n_rows; i++)
-        store_tile_row(sum[i], n_cols, out, i);
+        store_tile_row(sums[i], n_cols, out, i);
+}
+
+/* A block of weights, and the sums of all rows with the blocks before. */
+typedef struct byte_few {
+    byte_group block[WN_BLOCK / WN_GROUP];
+    vf sums[WN_GEMM_FEW_ROWS][2];
+} byte_few;
+_Static_assert(sizeof(byte_few) <= BYTE_KC / WN_GROUP * sizeof(byte_group), "sliver_bytes");
+
+static void simd_byte_multiply_few(const wn_matrix *w, size_t row0, size_t k0, const void *strips,
+                                   size_t n_rows, size_t n_cols, size_t n_k, void *scratch,
+                                   const wn_gemm_out *out)
+{
+    const size_t n_strips = wn_size_div_up(n_rows, WN_BYTE_MR);
+    const byte_strip_row *x = strips;
+    byte_few *few = scratch;
+    for (size_t i = 0; i < n_strips * WN_BYTE_MR; i++)
+        few->sums[i][0] = few->sums[i][1] = vf_zero();
+    for (size_t k = 0; k < n_k; k += WN_BLOCK) {
+        const size_t n = wn_size_min(n_k - k, WN_BLOCK) / WN_GROUP;
+        packed_ahead ahead = look_ahead(w, row0, k0 + k, n_strips * n);
+        pack_byte_slivers(w, row0, n_cols, k0 + k, n * WN_GROUP, few->block);
+        for (size_t i = 0; i < n_rows; i += WN_BYTE_MR)
+            multiply_byte_strip(w->type, few->block, x + i, n_rows - i, k / WN_GROUP, n, &ahead,
+                                few->sums + i);
+    }
+    for (size_t i = 0; i < n_rows; i++)
+        store_tile_row(few->sums[i], n_cols, out, i);
 }
 
 static const wn_gemm_kernels simd_byte_gemm = {
@@ -205,6 +263,7 @@ static const wn_gemm_kernels simd_byte_gemm = {
     .pack_strip = simd_byte_pack_strip,
     .pack_slivers = simd_byte_pack_slivers,
     .multiply = simd_byte_multiply,
+    .multiply_few = simd_byte_multiply_few,
 };
 
 #endif

@@ -113,6 +113,29 @@ WN_INLINE void fetch_next_block(const wn_packed_format f, const uint8_t *block, 
         __builtin_prefetch(block + bytes + g * share + at, 0, 2);
 }
 
+/* What memory sends meanwhile where few rows are multiplied block by block: the next block but one,
+ * a step at a time. Panels lie one behind the other. */
+typedef struct packed_ahead {
+    const uint8_t *at;
+    size_t step; /* 0: nothing */
+} packed_ahead;
+
+WN_INLINE packed_ahead look_ahead(const wn_matrix *w, size_t row0, size_t k, size_t n_steps)
+{
+    const wn_packed_format f = wn_packed_format_of(w->type);
+    const size_t bytes = wn_block_bytes(f, WN_BLOCK);
+    return (packed_ahead){w->panels + row0 / WN_PANEL_ROWS * w->panel_bytes + wn_panel_group(f, k) +
+                              2 * bytes,
+                          (bytes + n_steps - 1) / n_steps};
+}
+
+WN_INLINE void fetch_ahead(packed_ahead *a)
+{
+    for (size_t at = 0; at < a->step; at += 64)
+        __builtin_prefetch(a->at + at, 0, 3);
+    a->at += a->step;
+}
+
 /* LANES rows of a panel into lanes `at` of a sliver. */
 WN_INLINE void widen_rows(const wn_dtype type, const uint8_t *group, const uint8_t *record,
                           size_t lane, size_t n_k, packed_sliver *s, size_t at)
@@ -171,11 +194,9 @@ WN_INLINE void widen_sliver(const wn_matrix *w, const wn_dtype type, size_t row0
         widen_block(w, type, row0, n_rows, k0 + k, wn_size_min(n_k - k, WN_BLOCK), s);
 }
 
-static void simd_packed_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
-                                     size_t n_k, void *out, float *temp)
+static void pack_packed_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                size_t n_k, packed_sliver *s)
 {
-    packed_sliver *s = out;
-    (void)temp;
     for (size_t r = 0; r < n_rows; r += WN_NR, s += PACKED_BLOCKS) {
 #define WN_WIDEN_CASE(TYPE)                                                                        \
     case WN_DTYPE_##TYPE:                                                                          \
@@ -188,6 +209,13 @@ static void simd_packed_pack_slivers(const wn_matrix *w, size_t row0, size_t n_r
         }
 #undef WN_WIDEN_CASE
     }
+}
+
+static void simd_packed_pack_slivers(const wn_matrix *w, size_t row0, size_t n_rows, size_t k0,
+                                     size_t n_k, void *out, float *temp)
+{
+    (void)temp;
+    pack_packed_slivers(w, row0, n_rows, k0, n_k, out);
 }
 
 static void pack_block(const float *x, size_t x_stride, size_t n_rows, size_t n_k, float limit,
@@ -322,6 +350,45 @@ static void simd_packed_multiply(const wn_matrix *w, const void *strip, const vo
         store_tile_row(sum[i], n_cols, out, i);
 }
 
+#if WN_LANES == 8 /* with AVX-512, few matrices are multiplied here */
+/* A block of weights, and the sums of all rows with the blocks before. */
+typedef struct packed_few {
+    packed_sliver block;
+    vf sums[WN_GEMM_FEW_ROWS + WN_PACKED_MR][2];
+} packed_few;
+_Static_assert(sizeof(packed_few) <= PACKED_BLOCKS * sizeof(packed_sliver), "sliver_bytes");
+
+static void simd_packed_multiply_few(const wn_matrix *w, size_t row0, size_t k0, const void *strips,
+                                     size_t n_rows, size_t n_cols, size_t n_k, void *scratch,
+                                     const wn_gemm_out *out)
+{
+    const bool has_min = wn_packed_format_of(w->type).has_min, scaled = words_scaled(w->type);
+    const size_t n_strips = wn_size_div_up(n_rows, WN_PACKED_MR);
+    packed_few *few = scratch;
+    for (size_t i = 0; i < n_strips * WN_PACKED_MR; i++)
+        few->sums[i][0] = few->sums[i][1] = vf_zero();
+    for (size_t k = 0; k < n_k; k += WN_BLOCK) {
+        const size_t n = wn_size_min(n_k - k, WN_BLOCK);
+        const packed_strip *x = (const packed_strip *)strips + k / WN_BLOCK;
+        packed_ahead ahead = look_ahead(w, row0, k0 + k, n_strips);
+        pack_packed_slivers(w, row0, n_cols, k0 + k, n, &few->block);
+        for (size_t i = 0; i < n_strips; i++, x += PACKED_BLOCKS) {
+            fetch_ahead(&ahead);
+            if (scaled)
+                multiply_block(&few->block, x, n, 0, has_min, few->sums + i * WN_PACKED_MR,
+                               WN_PACKED_MR);
+            else
+                multiply_block(&few->block, x, n, 1, has_min, few->sums + i * WN_PACKED_MR,
+                               WN_PACKED_MR);
+        }
+    }
+    for (size_t i = 0; i < n_rows; i++)
+        store_tile_row(few->sums[i], n_cols, out, i);
+}
+#else
+#define simd_packed_multiply_few NULL
+#endif
+
 static const wn_gemm_kernels simd_packed_gemm = {
     .mr = WN_PACKED_MR,
     .nr = WN_NR,
@@ -332,6 +399,7 @@ static const wn_gemm_kernels simd_packed_gemm = {
     .pack_strip = simd_packed_pack_strip,
     .pack_slivers = simd_packed_pack_slivers,
     .multiply = simd_packed_multiply,
+    .multiply_few = simd_packed_multiply_few,
 };
 
 #endif
