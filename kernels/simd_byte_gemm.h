@@ -25,11 +25,11 @@ typedef struct byte_group {
     float scale[WN_NR], min[WN_NR];        /* min is subtracted */
 } byte_group;
 
-typedef struct byte_strip_row {
-    int8_t q[BYTE_KC];
-    float scale[BYTE_KC / WN_GROUP];
-    float sum[BYTE_KC / WN_GROUP]; /* scale * sum of q */
-} byte_strip_row;
+/* One group of all rows of a strip: read as one stream. */
+typedef struct byte_strip_group {
+    int8_t q[WN_GROUP / 4][WN_BYTE_MR][4];
+    float scale[WN_BYTE_MR], sum[WN_BYTE_MR]; /* sum: scale * sum of q */
+} byte_strip_group;
 
 /* LANES rows of a panel, up to 256 columns, into lanes `at` of a sliver. */
 WN_INLINE void widen_byte_rows(const wn_dtype type, const uint8_t *group, const uint8_t *record,
@@ -99,29 +99,33 @@ static void simd_byte_pack_slivers(const wn_matrix *w, size_t row0, size_t n_row
     pack_byte_slivers(w, row0, n_rows, k0, n_k, out);
 }
 
-WN_INLINE void pack_byte_group(const float *x, byte_strip_row *out, size_t g)
+WN_INLINE void pack_byte_group(const float *x, byte_strip_group *out, size_t row)
 {
+    int8_t q[WN_GROUP];
     int sums[2];
-    quantize_byte_group(x, out->q + 32 * g, out->scale + g, sums);
-    out->sum[g] = out->scale[g] * (float)(sums[0] + sums[1]);
+    quantize_byte_group(x, q, &out->scale[row], sums);
+    out->sum[row] = out->scale[row] * (float)(sums[0] + sums[1]);
+    WN_UNROLL
+    for (size_t p = 0; p < WN_GROUP / 4; p++)
+        memcpy(out->q[p][row], q + 4 * p, 4);
 }
 
 static void simd_byte_pack_strip(const wn_matrix *w, const float *x, size_t x_stride, size_t n_rows,
                                  size_t n_k, void *out)
 {
-    byte_strip_row *blocks = out;
+    byte_strip_group *groups = out;
     (void)w;
     for (size_t i = 0; i < WN_BYTE_MR; i++)
         for (size_t g = 0; g < n_k / WN_GROUP; g++)
             if (i < n_rows)
-                pack_byte_group(x + i * x_stride + WN_GROUP * g, blocks + i, g);
+                pack_byte_group(x + i * x_stride + WN_GROUP * g, groups + g, i);
             else
-                blocks[i].scale[g] = blocks[i].sum[g] = 0;
+                groups[g].scale[i] = groups[g].sum[i] = 0;
 }
 
 /* 8 products of two columns with 4 bits, or 4 with 5 bits, fit 16 bits: 8 * 2 * 15 * 127 < 2^15. */
-WN_INLINE void multiply_bytes(const byte_group *s, const byte_strip_row *x, size_t g,
-                              const int bits, const int rows, vi (*acc)[2])
+WN_INLINE void multiply_bytes(const byte_group *s, const byte_strip_group *x, const int bits,
+                              const int rows, vi (*acc)[2])
 {
     const int n = bits == 4 ? 8 : 4; /* of the group's 8 quads */
     const vi ones = vi_set1(0x10001);
@@ -134,7 +138,7 @@ WN_INLINE void multiply_bytes(const byte_group *s, const byte_strip_row *x, size
             const vi w0 = vi_load(w[0]), w1 = vi_load(w[WN_LANES]);
             WN_UNROLL
             for (int i = 0; i < rows; i++) {
-                const vi q = broadcast_quad(x[i].q + 32 * g + 4 * p);
+                const vi q = broadcast_quad(x->q[p][i]);
                 const vi two0 = _mm256_maddubs_epi16(w0, q), two1 = _mm256_maddubs_epi16(w1, q);
                 part[i][0] = p == p0 ? two0 : _mm256_add_epi16(part[i][0], two0);
                 part[i][1] = p == p0 ? two1 : _mm256_add_epi16(part[i][1], two1);
@@ -151,42 +155,41 @@ WN_INLINE void multiply_bytes(const byte_group *s, const byte_strip_row *x, size
 }
 
 /* sum[i][v] += one group of all rows. */
-WN_INLINE void multiply_byte_group(const byte_group *s, const byte_strip_row *x, size_t g,
-                                   const int bits, const int rows, vf (*sum)[2])
+WN_INLINE void multiply_byte_group(const byte_group *s, const byte_strip_group *x, const int bits,
+                                   const int rows, vf (*sum)[2])
 {
     vi acc[WN_BYTE_MR][2];
-    multiply_bytes(s, x, g, bits, rows, acc);
+    multiply_bytes(s, x, bits, rows, acc);
     WN_UNROLL
     for (int v = 0; v < 2; v++) {
         const vf scale = vf_load(s->scale + (size_t)v * WN_LANES);
         WN_UNROLL
         for (int i = 0; i < rows; i++)
             sum[i][v] =
-                vf_fma(vi_to_f32(acc[i][v]), vf_mul(scale, vf_set1(x[i].scale[g])), sum[i][v]);
+                vf_fma(vi_to_f32(acc[i][v]), vf_mul(scale, vf_set1(x->scale[i])), sum[i][v]);
     }
     WN_UNROLL
     for (int v = 0; v < 2; v++) {
         const vf min = vf_load(s->min + (size_t)v * WN_LANES);
         WN_UNROLL
         for (int i = 0; i < rows; i++)
-            sum[i][v] = vf_fnma(min, vf_set1(x[i].sum[g]), sum[i][v]);
+            sum[i][v] = vf_fnma(min, vf_set1(x->sum[i]), sum[i][v]);
     }
 }
 
-/* sum[i][v] += n groups of all rows, from group `first` of x on. */
-WN_INLINE void multiply_byte_groups(const byte_group *s, const byte_strip_row *x, size_t first,
-                                    size_t n, packed_ahead *ahead, const int bits, const int rows,
+/* sum[i][v] += n groups of all rows. */
+WN_INLINE void multiply_byte_groups(const byte_group *s, const byte_strip_group *x, size_t n,
+                                    packed_ahead *ahead, const int bits, const int rows,
                                     vf (*sum)[2])
 {
     for (size_t g = 0; g < n; g++) {
         fetch_ahead(ahead);
-        multiply_byte_group(s + g, x, first + g, bits, rows, sum);
+        multiply_byte_group(s + g, x + g, bits, rows, sum);
     }
 }
 
-WN_INLINE void multiply_byte_rows(wn_dtype type, const byte_group *s, const byte_strip_row *x,
-                                  size_t first, size_t n, packed_ahead *ahead, const int rows,
-                                  vf (*sums)[2])
+WN_INLINE void multiply_byte_rows(wn_dtype type, const byte_group *s, const byte_strip_group *x,
+                                  size_t n, packed_ahead *ahead, const int rows, vf (*sums)[2])
 {
     vf sum[WN_BYTE_MR][2];
     WN_UNROLL
@@ -194,24 +197,23 @@ WN_INLINE void multiply_byte_rows(wn_dtype type, const byte_group *s, const byte
         for (int v = 0; v < 2; v++)
             sum[i][v] = sums[i][v];
     if (type == WN_DTYPE_Q5_K)
-        multiply_byte_groups(s, x, first, n, ahead, 5, rows, sum);
+        multiply_byte_groups(s, x, n, ahead, 5, rows, sum);
     else
-        multiply_byte_groups(s, x, first, n, ahead, 4, rows, sum);
+        multiply_byte_groups(s, x, n, ahead, 4, rows, sum);
     WN_UNROLL
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < 2; v++)
             sums[i][v] = sum[i][v];
 }
 
-/* A strip of n_rows; what short questions leave over has a narrower one. */
-WN_INLINE void multiply_byte_strip(wn_dtype type, const byte_group *s, const byte_strip_row *x,
-                                   size_t n_rows, size_t first, size_t n, packed_ahead *ahead,
-                                   vf (*sums)[2])
+/* n groups of a strip of n_rows; what short questions leave over has a narrower one. */
+WN_INLINE void multiply_byte_strip(wn_dtype type, const byte_group *s, const byte_strip_group *x,
+                                   size_t n_rows, size_t n, packed_ahead *ahead, vf (*sums)[2])
 {
     if (n_rows <= WN_BYTE_MR / 2)
-        multiply_byte_rows(type, s, x, first, n, ahead, WN_BYTE_MR / 2, sums);
+        multiply_byte_rows(type, s, x, n, ahead, WN_BYTE_MR / 2, sums);
     else
-        multiply_byte_rows(type, s, x, first, n, ahead, WN_BYTE_MR, sums);
+        multiply_byte_rows(type, s, x, n, ahead, WN_BYTE_MR, sums);
 }
 
 static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void *sliver,
@@ -220,8 +222,7 @@ static void simd_byte_multiply(const wn_matrix *w, const void *strip, const void
     vf sums[WN_BYTE_MR][2];
     for (size_t i = 0; i < WN_BYTE_MR; i++)
         sums[i][0] = sums[i][1] = vf_zero();
-    multiply_byte_strip(w->type, sliver, strip, n_rows, 0, n_k / WN_GROUP, &(packed_ahead){0},
-                        sums);
+    multiply_byte_strip(w->type, sliver, strip, n_rows, n_k / WN_GROUP, &(packed_ahead){0}, sums);
     for (size_t i = 0; i < n_rows; i++)
         store_tile_row(sums[i], n_cols, out, i);
 }
@@ -238,17 +239,16 @@ static void simd_byte_multiply_few(const wn_matrix *w, size_t row0, size_t k0, c
                                    const wn_gemm_out *out)
 {
     const size_t n_strips = wn_size_div_up(n_rows, WN_BYTE_MR);
-    const byte_strip_row *x = strips;
     byte_few *few = scratch;
     for (size_t i = 0; i < n_strips * WN_BYTE_MR; i++)
         few->sums[i][0] = few->sums[i][1] = vf_zero();
     for (size_t k = 0; k < n_k; k += WN_BLOCK) {
         const size_t n = wn_size_min(n_k - k, WN_BLOCK) / WN_GROUP;
+        const byte_strip_group *x = (const byte_strip_group *)strips + k / WN_GROUP;
         packed_ahead ahead = look_ahead(w, row0, k0 + k, n_strips * n);
         pack_byte_slivers(w, row0, n_cols, k0 + k, n * WN_GROUP, few->block);
-        for (size_t i = 0; i < n_rows; i += WN_BYTE_MR)
-            multiply_byte_strip(w->type, few->block, x + i, n_rows - i, k / WN_GROUP, n, &ahead,
-                                few->sums + i);
+        for (size_t i = 0; i < n_rows; i += WN_BYTE_MR, x += BYTE_KC / WN_GROUP)
+            multiply_byte_strip(w->type, few->block, x, n_rows - i, n, &ahead, few->sums + i);
     }
     for (size_t i = 0; i < n_rows; i++)
         store_tile_row(few->sums[i], n_cols, out, i);
@@ -258,7 +258,7 @@ static const wn_gemm_kernels simd_byte_gemm = {
     .mr = WN_BYTE_MR,
     .nr = WN_NR,
     .kc = BYTE_KC,
-    .strip_bytes = WN_BYTE_MR * sizeof(byte_strip_row),
+    .strip_bytes = BYTE_KC / WN_GROUP * sizeof(byte_strip_group),
     .sliver_bytes = BYTE_KC / WN_GROUP * sizeof(byte_group),
     .pack_strip = simd_byte_pack_strip,
     .pack_slivers = simd_byte_pack_slivers,
