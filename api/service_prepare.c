@@ -50,7 +50,7 @@ static wn_status shorten(wn_prefix_cache *c, wn_prefix_request *r, size_t max_ne
     WN_TRY(wn_prefix_cache_peek(c, r, &hit, err));
     while (n < r->n_ends && r->ends[n - 1].n < hit.n_cached + max_new)
         n++;
-    r->n_ends = n;
+    r->n_ends = n < r->n_ends && !r->ends[n].document ? n + 1 : n; /* words go with the text */
     return WN_OK;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/checked.h"
+#include "generate/kv_store.h"
 
 #define NAME_LEN 24    /* of a document's id */
 #define MAX_BLANKS 16u /* bytes that lie between passages that adjoin */
@@ -21,7 +22,7 @@ wn_status wn_answer_prefix_ends(const wn_source *sources, size_t n_sources,
                                 char **names, wn_error *err)
 {
     *n = 0;
-    *ends = wn_alloc(n_sources, sizeof **ends);
+    *ends = wn_alloc(n_sources + 1, sizeof **ends);
     *names = wn_alloc(n_sources, NAME_LEN);
     if (!*ends || !*names) {
         free(*ends);
@@ -36,6 +37,10 @@ wn_status wn_answer_prefix_ends(const wn_source *sources, size_t n_sources,
         char *name = *names + i * NAME_LEN;
         snprintf(name, NAME_LEN, "%" PRId64, sources[i].document_id);
         (*ends)[(*n)++] = (wn_prefix_end){.n = tokens->ends[i], .document = name};
+    }
+    if (*n && tokens->n_words && tokens->n_words <= WN_KV_BACK) {
+        (*ends)[*n] = (wn_prefix_end){.n = (*ends)[*n - 1].n + tokens->n_words};
+        ++*n;
     }
     return WN_OK;
 }

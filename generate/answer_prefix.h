@@ -12,8 +12,8 @@
 #include "generate/answer.h"
 #include "generate/prompt.h"
 
-/* The ends of documents in a prompt, ascending; *n of them. A document's sources lie together.
- * Names are in *names. Caller frees both. */
+/* The ends of documents in a prompt, ascending, and of the words before every question; *n of them.
+ * A document's sources lie together. Names are in *names. Caller frees both. */
 wn_status wn_answer_prefix_ends(const wn_source *sources, size_t n_sources,
                                 const wn_prompt_tokens *tokens, wn_prefix_end **ends, size_t *n,
                                 char **names, wn_error *err);

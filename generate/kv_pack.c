@@ -1,11 +1,11 @@
 /* Stores that are kept, not read from: without a slot to spare.
  *
  * Where the tail starts later than at 0, the full pages of a log are shared, and of the rest only
- * what a later query can see lies in `packed`: for every list the slots of its last, partial log
- * page, then those of its tail but for evicted ones that have left the window, part by part (all
- * rows of K, of V, their scales). What is left out is masked for every later query: the pages that
- * unpack makes hold zeros there, and give the same sums, bit for bit. Elsewhere a packed store is
- * one like others, which shares all its pages. */
+ * what a later query can see (kv_seen_end) lies in `packed`: for every list the slots of its last,
+ * partial log page, then those of its tail but for evicted ones that have left the window, part by
+ * part (all rows of K, of V, their scales). What is left out is masked for every later query: the
+ * pages that unpack makes hold zeros there, and give the same sums, bit for bit. Elsewhere a packed
+ * store is one like others, which shares all its pages. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 
 size_t kv_seen_end(const wn_kv_store *s, size_t length)
 {
-    return length > s->o.window ? length - s->o.window : 0;
+    return length > s->o.window + WN_KV_BACK ? length - s->o.window - WN_KV_BACK : 0;
 }
 
 size_t kv_count_seen(const wn_kv_store *s, const kv_list *list, size_t tail_first, size_t length)
@@ -86,6 +86,11 @@ static void move_rest(const wn_kv_store *s, const kv_list *list, uint8_t *bytes,
     assert(r.at == r.n);
 }
 
+bool wn_kv_store_is_whole(const wn_kv_store *s)
+{
+    return s->whole_from <= kv_seen_end(s, s->length);
+}
+
 /* Length, decisions and full pages of logs. */
 static void share_state(wn_kv_store *s, const wn_kv_store *from)
 {
@@ -93,6 +98,7 @@ static void share_state(wn_kv_store *s, const wn_kv_store *from)
     wn_kv_store_truncate(s, 0);
     s->length = s->extended = from->length;
     s->tail_first = from->tail_first;
+    s->whole_from = kv_seen_end(from, from->length);
     for (size_t i = 0; i < s->n_lists; i++) {
         kv_list *list = &s->lists[i];
         list->n_log = from->lists[i].n_log;

@@ -39,10 +39,11 @@ void wn_kv_store_copy(wn_kv_store *s, const wn_kv_store *from, size_t n)
 {
     assert(s != from && s->pool == from->pool && s->n_lists == from->n_lists && !from->packed);
     assert(s->o.window == from->o.window && n <= s->o.n_ctx);
-    assert(n == from->length || (n < from->length && from->tail_first == 0));
+    assert(n == from->length || (n < from->length && n >= wn_kv_store_back_to(from)));
     wn_kv_store_truncate(s, 0);
     s->length = s->extended = n;
     s->tail_first = from->tail_first;
+    s->whole_from = from->whole_from;
     for (size_t i = 0; i < s->n_lists; i++)
         copy_list(s, &s->lists[i], &from->lists[i], n);
 }
@@ -137,6 +138,7 @@ wn_status wn_kv_store_load(wn_kv_store *s, size_t length, size_t tail_first, con
                             wn_kv_pool_n_free(s->pool), n_pages);
     s->length = s->extended = length;
     s->tail_first = tail_first;
+    s->whole_from = tail_first > 0 ? length - s->o.window : 0; /* bytes do not say from where */
     bytes += s->n_lists * bits;
     for (size_t i = 0; i < s->n_lists; i++)
         load_list(s, &s->lists[i], kv_count_log(&s->lists[i], tail_first), &bytes);

@@ -185,6 +185,7 @@ wn_status wn_kv_span_begin(wn_kv_span *out, wn_kv_store *s, size_t from, size_t 
         take_pages(out, &s->lists[i]);
     s->length = s->extended = to;
     s->tail_first = to_tail;
+    s->whole_from = is_thin(out) ? kv_seen_end(s, to) : 0;
     return WN_OK;
 }
 

@@ -311,26 +311,39 @@ void wn_kv_store_advance(wn_kv_store *s, size_t n, size_t settled)
         shorten_tail(s, first);
 }
 
+size_t wn_kv_store_back_to(const wn_kv_store *s)
+{
+    const size_t first = s->tail_first > s->whole_from ? s->tail_first : s->whole_from;
+    return first > 0 ? first + s->o.window : 0;
+}
+
+static void drop_log(wn_kv_store *s, kv_list *list)
+{
+    for (size_t page = 0; page < kv_page_count(list->n_log); page++)
+        wn_kv_pool_give(s->pool, list->log[page]);
+    list->n_log = 0;
+}
+
 size_t wn_kv_store_truncate(wn_kv_store *s, size_t n)
 {
     if (n >= s->length)
         return s->length;
+    if (s->packed || n < wn_kv_store_back_to(s)) /* that state would need tokens that are gone */
+        n = 0;
     if (s->packed)
         kv_drop_packed(s);
-    if (s->tail_first > 0) /* the state after n tokens would need tokens that are gone */
-        n = 0;
     for (size_t i = 0; i < s->n_lists; i++) {
         kv_list *list = &s->lists[i];
         for (size_t page = kv_page_count(n); page < kv_page_count(s->length); page++)
             kv_drop_tail_page(s, list, page);
-        for (size_t page = 0; page < kv_page_count(list->n_log); page++)
-            wn_kv_pool_give(s->pool, list->log[page]);
-        list->n_log = 0;
+        if (n == 0)
+            drop_log(s, list);
         if (s->o.window)
             kv_clear_bits(list, n);
     }
     kv_clear_behind(s, n);
-    s->tail_first = 0;
+    if (n == 0)
+        s->tail_first = s->whole_from = 0;
     s->length = s->extended = n;
     wn_kv_store_trim(s);
     return n;

@@ -28,6 +28,8 @@
 
 typedef struct wn_kv_store wn_kv_store;
 
+#define WN_KV_BACK 4 /* tokens that a state which is kept can be shortened by, at least */
+
 typedef struct wn_kv_store_options {
     wn_kv_format format; /* not AUTO */
     size_t head_dim, n_layers, n_kv_heads;
@@ -42,8 +44,9 @@ typedef struct wn_kv_store_options {
 wn_status wn_kv_store_open(wn_kv_store **out, const wn_kv_store_options *options, wn_error *err);
 /* A store with the same content and pool; they part ways from here. */
 wn_status wn_kv_store_fork(wn_kv_store **out, const wn_kv_store *s, wn_error *err);
-/* The same to be kept, in as few bytes as later tokens need: it may be unpacked, saved through a
- * span, closed, and asked what it has; nothing else where its tail starts later than at 0. */
+/* The same to be kept, in as few bytes as later tokens need, and those that follow when it is
+ * shortened by WN_KV_BACK: it may be unpacked, saved through a span, closed, and asked what it has;
+ * nothing else where its tail starts later than at 0. */
 wn_status wn_kv_store_pack(wn_kv_store **out, const wn_kv_store *s, wn_error *err);
 /* Replaces the content of s by the first n tokens of another store with the same options and pool,
  * n_ctx aside, which n has to fit into: all of them, or fewer where that other one could be
@@ -80,6 +83,11 @@ void wn_kv_store_advance(wn_kv_store *s, size_t n, size_t settled);
 /* Keeps the first n tokens and gives memory back. Where tokens of them, or of the window before
  * them, were dropped already nothing is kept. Returns the tokens kept. */
 size_t wn_kv_store_truncate(wn_kv_store *s, size_t n);
+/* The fewest tokens, but for none, that truncate and copy can keep of it: the state after them is
+ * in it, since nothing has left the tail after that. */
+size_t wn_kv_store_back_to(const wn_kv_store *s);
+/* Whether it has what it needs to be kept: not where one that was kept has been shortened. */
+bool wn_kv_store_is_whole(const wn_kv_store *s);
 
 void wn_kv_store_trim(wn_kv_store *s); /* gives the pool's free memory back, all but a little */
 

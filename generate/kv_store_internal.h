@@ -25,6 +25,7 @@ struct wn_kv_store {
     size_t length;           /* tokens of the sequence */
     size_t extended;         /* length and the tokens being added */
     size_t tail_first;       /* position */
+    size_t whole_from;       /* evicted positions before it are in the tail, but not their bytes */
     uint8_t *packed;         /* what is not in full pages of logs (kv_pack.c); NULL: pages only */
     size_t packed_bytes;
 };
@@ -64,7 +65,8 @@ void kv_clear_behind(const wn_kv_store *s, size_t n);
 /* Keys at positions below p that stay: how many a log has when its tail starts there. */
 size_t kv_count_log(const kv_list *list, size_t p);
 
-/* kv_pack.c. Positions before this one have left the window of whatever comes after `length`. */
+/* kv_pack.c. Positions before this one have left the window of whatever comes after `length` less
+ * WN_KV_BACK. */
 size_t kv_seen_end(const wn_kv_store *s, size_t length);
 /* Slots of a tail from tail_first to length that later queries can see; where it starts at 0, all:
  * such a state has every earlier one in it. */

@@ -9,9 +9,10 @@
  *
  * What is kept is a radix tree over token ids for each (corpus, key, kind of session); its nodes
  * lie where documents end. A node is the content of a session that read those tokens, and nothing
- * of its scratch: any number of sessions start from one, and share its pages. What follows has the
- * bits that it would have had without the cache. On disk a node is a file with what it adds to its
- * parent, bound to that and closed by HMACs; one that does not verify is removed and read anew.
+ * of its scratch: any number of sessions start from one, or a few tokens before its end, and share
+ * its pages. What follows has the bits that it would have had without the cache. On disk a node is
+ * a file with what it adds to its parent, bound to that and closed by HMACs; one that does not
+ * verify is removed and read anew.
  *
  * Budgets hold at every time. What goes first: that which costs least to have again for the bytes
  * it takes, and was not used for longest. It may go while sessions read it: pages live as long as
@@ -76,7 +77,9 @@ typedef struct wn_prefix_request {
     size_t key_len;
     wn_session *session;       /* any content; peek: what kind of session */
     const int32_t *ids;        /* [ends[n_ends - 1].n] or more */
-    const wn_prefix_end *ends; /* ascending, n_ends >= 1 */
+    const wn_prefix_end *ends; /* ascending, n_ends >= 1; a last one of nobody's at most WN_KV_BACK
+                                  tokens behind another: words that every question begins with,
+                                  kept with the text before them, or left out */
     size_t n_ends;
     wn_prefix_keep keep;     /* the last end becomes a node, others where that costs little */
     wn_progress_fn progress; /* (tokens held, of the last end), first with what was cached */
@@ -84,7 +87,7 @@ typedef struct wn_prefix_request {
 } wn_prefix_request;
 
 typedef struct wn_prefix_hit {
-    size_t n_cached, n_new; /* tokens; their sum is the last end */
+    size_t n_cached, n_new; /* tokens; their sum is the last end, or where words are left out */
     wn_prefix_source source;
     double load_ms,
         read_ms; /* the time that each took; peek: what it would take, as far as known */

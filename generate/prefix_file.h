@@ -18,7 +18,7 @@
 
 #include "generate/kv_span.h"
 
-#define PREFIX_FILE_VERSION 3
+#define PREFIX_FILE_VERSION 4
 #define PREFIX_FILE_SUFFIX ".prefix"
 
 typedef struct prefix_file_header {
@@ -26,7 +26,7 @@ typedef struct prefix_file_header {
     uint8_t owner[16];                          /* whose key it is */
     uint64_t meta_bytes, log_bytes, tail_bytes; /* the first without its HMAC */
     uint8_t scope[WN_SHA256_BYTES], key[WN_SHA256_BYTES], parent[WN_SHA256_BYTES];
-    uint64_t n_first, from_tail, n, tail_first;
+    uint64_t n_first, from_tail, n, tail_first, back_to;
     uint64_t corpus_len, n_ends, ends_bytes, bits_bytes;
     uint64_t token_bytes; /* as bf16, without eviction */
     int64_t created;

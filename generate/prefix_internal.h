@@ -26,6 +26,7 @@ typedef struct prefix_node {
     struct prefix_scope *scope;
     size_t n_first, n; /* its tokens are n_first .. n - 1 */
     size_t tail_first; /* of the state after n */
+    size_t back_to;    /* that state has those after n - 1, ... back_to tokens in it, too */
     int32_t *ids;      /* [n - n_first] */
     prefix_end *ends;  /* in (n_first, n], and one behind n if that is within a text */
     size_t n_ends;
@@ -93,8 +94,10 @@ wn_status prefix_scope_add(wn_prefix_cache *c, const uint8_t digest[WN_SHA256_BY
                            wn_error *err);
 prefix_scope *prefix_scope_find(wn_prefix_cache *c, const uint8_t digest[WN_SHA256_BYTES]);
 typedef bool (*prefix_test)(const prefix_node *node);
-/* The deepest node, the root included, whose tokens are ids[0, m), m <= n, and that passes. */
-prefix_node *prefix_match(prefix_node *root, const int32_t *ids, size_t n, prefix_test test);
+/* The node, the root included, that passes and whose tokens are ids[0, m) with the largest m <= n.
+ * n_found not NULL: or whose state has the one after those in it; they are *n_found. */
+prefix_node *prefix_match(prefix_node *root, const int32_t *ids, size_t n, prefix_test test,
+                          size_t *n_found);
 bool prefix_any(const prefix_node *node);
 bool prefix_has_file(const prefix_node *node);
 bool prefix_has_memory(const prefix_node *node);
@@ -138,10 +141,11 @@ wn_status prefix_disk_open(wn_prefix_cache *c, wn_error *err);
 void prefix_disk_close(wn_prefix_cache *c);
 
 /* prefix_load.c */
-/* The session holds the node's tokens then, from an ancestor's memory and files. *n_bytes read. A
- * file that is refused is removed, with its descendants'; the session is empty then. */
-wn_status prefix_load(wn_prefix_cache *c, prefix_node *node, const int32_t *ids, wn_session *s,
-                      size_t *n_bytes, wn_error *err);
+/* The session holds the node's tokens then, from an ancestor's memory and files; the first n are
+ * ids, of the others it is to be rid. *n_bytes read. A file that is refused is removed, with its
+ * descendants'; the session is empty then. */
+wn_status prefix_load(wn_prefix_cache *c, prefix_node *node, const int32_t *ids, size_t n,
+                      wn_session *s, size_t *n_bytes, wn_error *err);
 size_t prefix_load_bytes(const prefix_node *node); /* that it would read */
 
 #endif

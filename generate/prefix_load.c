@@ -58,8 +58,8 @@ static wn_status load_chain(wn_prefix_cache *c, prefix_node *node, const int32_t
     return load_node(c, node, s, last, err);
 }
 
-wn_status prefix_load(wn_prefix_cache *c, prefix_node *node, const int32_t *ids, wn_session *s,
-                      size_t *n_bytes, wn_error *err)
+wn_status prefix_load(wn_prefix_cache *c, prefix_node *node, const int32_t *ids, size_t n,
+                      wn_session *s, size_t *n_bytes, wn_error *err)
 {
     *n_bytes = 0;
     wn_session_truncate(s, 0);
@@ -70,7 +70,7 @@ wn_status prefix_load(wn_prefix_cache *c, prefix_node *node, const int32_t *ids,
         s->length = s->n_read = 0;
         return status;
     }
-    memcpy(s->ids, ids, node->n * sizeof *ids);
+    memcpy(s->ids, ids, n * sizeof *ids);
     s->length = s->n_read = node->n;
     return WN_OK;
 }

@@ -44,6 +44,7 @@ static double cost_ms(double n, double rate)
 /* What there is of a request's tokens. */
 typedef struct plan {
     prefix_node *memory, *disk; /* the root: nothing */
+    size_t n_memory, n_disk;    /* tokens that they are good for */
     size_t session;             /* tokens */
     double load_ms, read_ms;    /* of what the disk has more, one way and the other */
 } plan;
@@ -53,20 +54,21 @@ static void make_plan(const wn_prefix_cache *c, prefix_scope *scope, const wn_pr
                       plan *p)
 {
     const size_t n = r->ends[r->n_ends - 1].n;
-    p->memory = prefix_match(&scope->root, r->ids, n, prefix_has_memory);
-    p->disk = prefix_match(&scope->root, r->ids, n, prefix_has_file);
-    const size_t have = p->memory->n > p->session ? p->memory->n : p->session;
-    if (p->disk->n <= have) {
+    p->memory = prefix_match(&scope->root, r->ids, n, prefix_has_memory, &p->n_memory);
+    p->disk = prefix_match(&scope->root, r->ids, n, prefix_has_file, &p->n_disk);
+    const size_t have = p->n_memory > p->session ? p->n_memory : p->session;
+    if (p->n_disk <= have || p->disk->n > wn_session_capacity(r->session)) {
         p->disk = &scope->root;
+        p->n_disk = 0;
         return;
     }
     p->load_ms = cost_ms((double)prefix_load_bytes(p->disk), c->stats.load_bytes_per_s);
-    p->read_ms = cost_ms((double)(p->disk->n - have), c->stats.read_tokens_per_s);
+    p->read_ms = cost_ms((double)(p->n_disk - have), c->stats.read_tokens_per_s);
 }
 
 static bool loading_pays(const wn_prefix_cache *c, const plan *p)
 {
-    return p->disk->n > 0 &&
+    return p->n_disk > 0 &&
            (c->o.always_load || p->read_ms <= 0 || p->load_ms <= 0 || p->load_ms < p->read_ms);
 }
 
@@ -85,29 +87,30 @@ static bool load(wn_prefix_cache *c, const wn_prefix_request *r, const plan *p, 
 {
     size_t n_bytes = 0;
     const double start = wn_clock_ms();
-    if (prefix_load(c, p->disk, r->ids, r->session, &n_bytes, NULL) != WN_OK)
+    if (prefix_load(c, p->disk, r->ids, p->n_disk, r->session, &n_bytes, NULL) != WN_OK)
         return false;
     out->load_ms = wn_clock_ms() - start;
     measure(&c->stats.load_bytes_per_s, (double)n_bytes, out->load_ms);
     out->source = WN_PREFIX_DISK;
     prefix_touch(c, p->disk);
     prefix_memory_keep(c, p->disk, r->session);
+    wn_session_truncate(r->session, p->n_disk);
     return true;
 }
 
 static void start_from(wn_prefix_cache *c, const wn_prefix_request *r, plan *p, wn_prefix_hit *out)
 {
     const double start = wn_clock_ms();
-    if (p->session > 0 && p->session >= p->memory->n) {
+    if (p->session > 0 && p->session >= p->n_memory) {
         wn_session_truncate(r->session, p->session);
         out->source = WN_PREFIX_SESSION;
-    } else if (p->memory->n > 0 && wn_session_set(r->session, r->ids, p->memory->n,
-                                                  prefix_owner_of(p->memory)->kv, NULL) == WN_OK) {
+    } else if (p->n_memory > 0 && wn_session_set(r->session, r->ids, p->n_memory,
+                                                 prefix_owner_of(p->memory)->kv, NULL) == WN_OK) {
         out->source = WN_PREFIX_MEMORY;
     } else {
         wn_session_truncate(r->session, 0);
     }
-    if (p->memory->n > 0 && p->memory->n >= p->session)
+    if (p->n_memory > 0 && p->n_memory >= p->session)
         prefix_touch(c, p->memory);
     out->load_ms = wn_clock_ms() - start;
 }
@@ -119,19 +122,19 @@ static void find(wn_prefix_cache *c, prefix_scope *scope, const wn_prefix_reques
     plan p = {.session = held_by(r->session, r->ids, r->ends[r->n_ends - 1].n)};
     bool done = false;
     make_plan(c, scope, r, &p);
-    if (p.disk->n > 0 && !loading_pays(c, &p)) {
+    if (p.n_disk > 0 && !loading_pays(c, &p)) {
         c->stats.recomputed++;
         c->stats.load_bytes_per_s *= 1.1; /* the disk may have been slow once */
     }
     /* A refused file is gone from the tree, and so is the session's content. */
     while (!done && loading_pays(c, &p)) {
-        const size_t n = p.disk->n;
+        const size_t n = p.n_disk;
         done = load(c, r, &p, out);
         if (done)
             break;
         p = (plan){0};
         make_plan(c, scope, r, &p);
-        if (p.disk->n >= n) /* not the file's fault: no room */
+        if (p.n_disk >= n) /* not the file's fault: no room */
             break;
     }
     if (!done)
@@ -155,15 +158,35 @@ static wn_status report(void *ctx, uint64_t done, uint64_t total)
                           : WN_OK;
 }
 
+/* Words that all questions on a text begin with, just behind it: the state behind them has the one
+ * before them in it, unless keys go in between. */
+static bool ends_in_words(const wn_prefix_request *r)
+{
+    return r->n_ends > 1 && !r->ends[r->n_ends - 1].document &&
+           r->ends[r->n_ends - 1].n - r->ends[r->n_ends - 2].n <= WN_KV_BACK;
+}
+
+static wn_prefix_request without_split_words(const wn_prefix_request *r)
+{
+    const wn_session *s = r->session;
+    wn_prefix_request out = *r;
+    if (s->point.window && ends_in_words(r) &&
+        r->ends[r->n_ends - 1].n / s->n_chunk * s->n_chunk > r->ends[r->n_ends - 2].n)
+        out.n_ends--;
+    return out;
+}
+
 /* The node of the request's first n tokens, made if it is not there. */
 static prefix_node *node_at(wn_prefix_cache *c, prefix_scope *scope, const wn_prefix_request *r,
                             size_t n, double ms_per_token)
 {
-    prefix_node *node = prefix_match(&scope->root, r->ids, n, prefix_any), *made = NULL;
+    prefix_node *node = prefix_match(&scope->root, r->ids, n, prefix_any, NULL), *made = NULL;
     if (node->n == n ||
         prefix_node_new(scope, node->n, r->ids, n, r->ends, r->n_ends, &made, NULL) != WN_OK)
         return node;
+    const size_t back_to = wn_kv_store_back_to(r->session->kv);
     made->tail_first = wn_kv_store_tail_first(r->session->kv);
+    made->back_to = n > back_to + WN_KV_BACK ? n - WN_KV_BACK : back_to;
     made->read_ms = ms_per_token * (double)(n - node->n);
     made->file_base = c->file_aged;
     prefix_node_link(node, made);
@@ -176,11 +199,16 @@ static void keep(wn_prefix_cache *c, prefix_scope *scope, const wn_prefix_reques
                  uint64_t n_drops, double ms_per_token)
 {
     const size_t n = wn_session_length(r->session);
-    if (scope->n_drops != n_drops)
+    if (scope->n_drops != n_drops || !wn_kv_store_is_whole(r->session->kv))
         return;
-    for (size_t i = 0; wn_kv_store_tail_first(r->session->kv) == 0 && r->ends[i].n < n; i++)
+    const size_t last = r->n_ends - 1 - ends_in_words(r);
+    for (size_t i = 0; i < last && wn_kv_store_tail_first(r->session->kv) == 0 && r->ends[i].n < n;
+         i++)
         node_at(c, scope, r, r->ends[i].n, ms_per_token);
-    prefix_node *node = node_at(c, scope, r, n, ms_per_token);
+    size_t n_held = 0;
+    prefix_node *node = prefix_match(&scope->root, r->ids, n, prefix_has_memory, &n_held);
+    if (n_held < n)
+        node = node_at(c, scope, r, n, ms_per_token);
     if (node->n == n)
         prefix_memory_keep(c, node, r->session);
     for (prefix_node *above = node; r->keep == WN_PREFIX_ON_DISK && above->parent;
@@ -203,7 +231,8 @@ static size_t next_stop(const wn_prefix_request *r)
     const wn_session *s = r->session;
     const size_t length = wn_session_length(s), last = r->ends[r->n_ends - 1].n;
     const bool whole = r->keep == WN_PREFIX_NOT_KEPT || stays_whole(s, last);
-    for (size_t i = 0; !whole && i + 1 < r->n_ends; i++) {
+    const size_t n_texts = r->n_ends - ends_in_words(r);
+    for (size_t i = 0; !whole && i + 1 < n_texts; i++) {
         const size_t cut = r->ends[i].n / s->n_chunk * s->n_chunk;
         if (cut < last && cut >= length + NODE_WINDOWS * s->point.window)
             return cut;
@@ -247,12 +276,13 @@ static wn_status read_rest(wn_prefix_cache *c, prefix_scope *scope, const wn_pre
     return status;
 }
 
-wn_status wn_prefix_cache_read(wn_prefix_cache *c, const wn_prefix_request *r, wn_prefix_hit *out,
-                               wn_error *err)
+wn_status wn_prefix_cache_read(wn_prefix_cache *c, const wn_prefix_request *request,
+                               wn_prefix_hit *out, wn_error *err)
 {
     prefix_scope *scope = NULL;
     *out = (wn_prefix_hit){0};
-    WN_TRY(check_request(r, err));
+    WN_TRY(check_request(request, err));
+    const wn_prefix_request own = without_split_words(request), *r = &own;
     wn_prefix_cache_tend(c);
     pthread_mutex_lock(&c->lock);
     wn_status status = prefix_scope_of(c, r, true, &scope, err);
@@ -264,20 +294,23 @@ wn_status wn_prefix_cache_read(wn_prefix_cache *c, const wn_prefix_request *r, w
         c->stats.tokens_cached += out->n_cached;
         c->stats.tokens_read += out->n_new;
         const size_t n = wn_session_length(r->session);
-        const prefix_node *node = prefix_match(&scope->root, r->ids, n, prefix_any);
-        out->kept = node->n == n && (node->file_bytes || prefix_has_memory(node));
+        size_t n_memory = 0, n_disk = 0;
+        (void)prefix_match(&scope->root, r->ids, n, prefix_has_memory, &n_memory);
+        (void)prefix_match(&scope->root, r->ids, n, prefix_has_file, &n_disk);
+        out->kept = n_memory == n || n_disk == n;
         scope->n_readers--;
     }
     pthread_mutex_unlock(&c->lock);
     return status;
 }
 
-wn_status wn_prefix_cache_peek(wn_prefix_cache *c, const wn_prefix_request *r, wn_prefix_hit *out,
-                               wn_error *err)
+wn_status wn_prefix_cache_peek(wn_prefix_cache *c, const wn_prefix_request *request,
+                               wn_prefix_hit *out, wn_error *err)
 {
     prefix_scope *scope = NULL;
     *out = (wn_prefix_hit){0};
-    WN_TRY(check_request(r, err));
+    WN_TRY(check_request(request, err));
+    const wn_prefix_request own = without_split_words(request), *r = &own;
     const size_t n = r->ends[r->n_ends - 1].n;
     out->n_new = n;
     pthread_mutex_lock(&c->lock);
@@ -285,14 +318,14 @@ wn_status wn_prefix_cache_peek(wn_prefix_cache *c, const wn_prefix_request *r, w
     if (status == WN_OK && scope) {
         plan p = {0};
         make_plan(c, scope, r, &p);
-        const prefix_node *node = loading_pays(c, &p) ? p.disk : p.memory;
-        out->source = node->n == 0       ? WN_PREFIX_NONE
-                      : node == p.memory ? WN_PREFIX_MEMORY
-                                         : WN_PREFIX_DISK;
-        out->load_ms = node == p.disk ? p.load_ms : 0;
-        out->n_cached = node->n;
-        out->n_new = n - node->n;
-        out->kept = node->n == n;
+        const bool loads = loading_pays(c, &p);
+        out->n_cached = loads ? p.n_disk : p.n_memory;
+        out->source = out->n_cached == 0 ? WN_PREFIX_NONE
+                      : loads            ? WN_PREFIX_DISK
+                                         : WN_PREFIX_MEMORY;
+        out->load_ms = loads ? p.load_ms : 0;
+        out->n_new = n - out->n_cached;
+        out->kept = out->n_cached == n;
     }
     out->read_ms = cost_ms((double)out->n_new, c->stats.read_tokens_per_s);
     pthread_mutex_unlock(&c->lock);

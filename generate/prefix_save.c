@@ -48,6 +48,7 @@ static void fill_header(const wn_prefix_cache *c, const prefix_node *node, const
                               .from_tail = node->parent->tail_first,
                               .n = node->n,
                               .tail_first = node->tail_first,
+                              .back_to = node->back_to,
                               .corpus_len = strlen(node->scope->corpus),
                               .n_ends = node->n_ends,
                               .ends_bytes = ends_bytes(node),

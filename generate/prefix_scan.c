@@ -64,6 +64,7 @@ static wn_status node_of(wn_prefix_cache *c, const prefix_file *f, prefix_node *
     node->n_first = (size_t)f->h.n_first;
     node->n = (size_t)f->h.n;
     node->tail_first = (size_t)f->h.tail_first;
+    node->back_to = (size_t)f->h.back_to;
     memcpy(node->ids, f->ids, n_ids * sizeof *node->ids);
     memcpy(node->key, f->h.key, sizeof node->key);
     memcpy(node->tag, f->tag, sizeof node->tag);

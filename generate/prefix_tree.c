@@ -84,23 +84,47 @@ bool prefix_has_memory(const prefix_node *node)
     return prefix_owner_of(node) != NULL;
 }
 
-static bool starts(const prefix_node *node, const int32_t *ids, size_t n)
+/* The first tokens of a node that are ids[0, m), m <= n; its parent's are. */
+static size_t agree(const prefix_node *node, const int32_t *ids, size_t n)
 {
-    return node->n <= n &&
-           memcmp(node->ids, ids + node->n_first, (node->n - node->n_first) * sizeof *ids) == 0;
+    const size_t end = node->n < n ? node->n : n;
+    size_t m = node->n_first;
+    while (m < end && node->ids[m - node->n_first] == ids[m])
+        m++;
+    return m;
 }
 
-prefix_node *prefix_match(prefix_node *top, const int32_t *ids, size_t n, prefix_test test)
+typedef struct search {
+    const int32_t *ids;
+    size_t n;
+    prefix_test test;
+    bool within; /* a node's tokens: any state that its own has in it will do */
+    prefix_node *best;
+    size_t n_best;
+} search;
+
+static void search_below(search *s, prefix_node *top)
 {
-    prefix_node *best = top;
     for (prefix_node *child = top->children; child; child = child->next) {
-        if (!starts(child, ids, n))
-            continue;
-        prefix_node *found = prefix_match(child, ids, n, test);
-        if (found->n > best->n && test(found))
-            best = found;
+        const size_t m = agree(child, s->ids, s->n);
+        if (m > s->n_best && (m == child->n || (s->within && m >= child->back_to)) &&
+            s->test(child)) {
+            s->best = child;
+            s->n_best = m;
+        }
+        if (m == child->n)
+            search_below(s, child);
     }
-    return best;
+}
+
+prefix_node *prefix_match(prefix_node *top, const int32_t *ids, size_t n, prefix_test test,
+                          size_t *n_found)
+{
+    search s = {ids, n, test, n_found != NULL, top, top->n};
+    search_below(&s, top);
+    if (n_found)
+        *n_found = s.n_best;
+    return s.best;
 }
 
 prefix_node *prefix_after(const prefix_node *node, const prefix_node *top)

@@ -16,6 +16,7 @@ static const char system_text[] =
     "using the words of the passages. Cite the passage number like [1].";
 
 static const char passages_line[] = "Passages:\n\n";
+static const char question_words[] = "Question:";
 
 const char *wn_prompt_system(void)
 {
@@ -41,7 +42,7 @@ void wn_prompt_user(const wn_prompt *p, wn_strbuf *b)
     wn_strbuf_adds(b, passages_line);
     for (size_t i = 0; i < p->n_sources; i++)
         add_source(&p->sources[i], i + 1, b);
-    wn_strbuf_printf(b, "Question: %s", p->question);
+    wn_strbuf_printf(b, "%s %s", question_words, p->question);
 }
 
 /* The messages' contents lie in `text` one after the other; each is known by its end until the text
@@ -71,7 +72,7 @@ static void write_messages(prompt_writer *w, const wn_prompt *p)
     }
     for (size_t i = 0; i <= p->n_history; i++) {
         const bool asked_before = i < p->n_history;
-        wn_strbuf_printf(&w->text, "Question: %s",
+        wn_strbuf_printf(&w->text, "%s %s", question_words,
                          asked_before ? p->history[i].question : p->question);
         end_message(w, i ? "user" : NULL);
         if (asked_before) {
@@ -84,6 +85,23 @@ static void write_messages(prompt_writer *w, const wn_prompt *p)
         w->messages[i].content = text + start;
         w->messages[i].len = w->ends[i] - start;
     }
+}
+
+/* Those of the question's words behind the sources that are tokens of their own, as they nearly
+ * always are: a blank comes next. */
+static wn_status count_words(const wn_tokenizer *t, size_t n_sources, wn_prompt_tokens *out,
+                             wn_error *err)
+{
+    int32_t *ids = NULL;
+    size_t n = 0;
+    if (n_sources == 0)
+        return WN_OK;
+    WN_TRY(wn_tokenizer_encode(t, question_words, sizeof question_words - 1, 0, &ids, &n, err));
+    const size_t end = out->ends[n_sources - 1];
+    if (n <= out->n - end && memcmp(out->ids + end, ids, n * sizeof *ids) == 0)
+        out->n_words = n;
+    free(ids);
+    return WN_OK;
 }
 
 wn_status wn_prompt_encode(const wn_prompt *p, const wn_tokenizer *t, wn_chat_family family,
@@ -106,6 +124,9 @@ wn_status wn_prompt_encode(const wn_prompt *p, const wn_tokenizer *t, wn_chat_fa
     memmove(w.ends, w.ends + 2, p->n_sources * sizeof *w.ends);
     out->ends = w.ends;
     w.ends = NULL;
+    status = count_words(t, p->n_sources, out, err);
+    if (status != WN_OK)
+        wn_prompt_tokens_free(out);
 out:
     free(w.messages);
     free(w.ends);

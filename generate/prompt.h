@@ -32,6 +32,7 @@ typedef struct wn_prompt_tokens {
     size_t n;
     size_t n_fixed; /* of them before the first source: the same for all prompts */
     size_t *ends;   /* [n_sources] of them up to the end of each source */
+    size_t n_words; /* behind the last source: those that every question begins with */
 } wn_prompt_tokens;
 
 const char *wn_prompt_system(void);

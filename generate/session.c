@@ -188,13 +188,14 @@ static void forget_ids(wn_session *s, size_t length)
 size_t wn_session_truncate(wn_session *s, size_t n)
 {
     const size_t length = s->length;
+    size_t from_mark = 0;
     s->length = wn_kv_store_truncate(s->kv, n);
-    const session_mark *mark = wn_session_mark_within(s, n);
-    wn_session_drop_marks(s, n);
-    if (n < length && mark && s->length < mark->length) {
-        wn_kv_store_copy(s->kv, mark->kv, mark->length);
-        s->length = mark->length;
+    const session_mark *mark = wn_session_mark_for(s, n, &from_mark);
+    if (n < length && s->length < from_mark) {
+        wn_kv_store_copy(s->kv, mark->kv, from_mark);
+        s->length = from_mark;
     }
+    wn_session_drop_marks(s, n);
     if (s->n_read > s->length)
         s->n_read = s->length;
     forget_ids(s, length);
@@ -205,12 +206,13 @@ size_t wn_session_truncate(wn_session *s, size_t n)
 
 size_t wn_session_can_keep(const wn_session *s, size_t n)
 {
+    size_t from_mark = 0;
     if (n >= s->length)
         return s->length;
-    if (wn_kv_store_tail_first(s->kv) == 0)
+    if (n >= wn_kv_store_back_to(s->kv))
         return n;
-    const session_mark *mark = wn_session_mark_within(s, n);
-    return mark ? mark->length : 0;
+    (void)wn_session_mark_for(s, n, &from_mark);
+    return from_mark;
 }
 
 wn_status wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_kv_store *kv,
@@ -221,7 +223,7 @@ wn_status wn_session_set(wn_session *s, const int32_t *ids, size_t n, const wn_k
     wn_session_drop_marks(s, 0);
     if (wn_kv_store_tail_first(kv) > 0) {
         status = wn_kv_store_unpack(s->kv, kv, wn_compute_pool(s->compute), err);
-        n = status == WN_OK ? n : 0;
+        n = status == WN_OK ? wn_kv_store_truncate(s->kv, n) : 0;
     } else {
         wn_kv_store_copy(s->kv, kv, n);
     }

@@ -39,9 +39,9 @@ typedef struct wn_session_options {
     const wn_token_range *keep; /* [n_keep <= WN_SESSION_MAX_KEEP] whose tokens stay, whatever the
                                    heads say: instructions, the first few tokens; copied */
     size_t n_keep;
-    bool resume;      /* with heads: truncate can go back to the end of what was read last, and to
-                         the last cut between chunks before that, which costs the pages of one
-                         window and one chunk; where the pool has no room for them, it cannot */
+    bool resume;      /* with heads: truncate can go back into the last chunk of what was read last,
+                         and to the cut before that, which costs the pages of one window and one
+                         chunk; where the pool has no room for them, it cannot */
     wn_kv_pool *pool; /* of wn_session_pool_open, for sessions that share a limit and pages;
                          NULL: one of its own that n_ctx tokens fit into */
     size_t thin; /* for measurements, without heads: 0 = keep all keys; n = every KV head keeps the

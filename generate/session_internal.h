@@ -77,8 +77,8 @@ void wn_session_set_mark(wn_session *s, size_t which); /* here, if all until her
 /* Those behind n: truncate cannot go back there any more, their pages are free. Whether there were
  * any. */
 bool wn_session_drop_marks(wn_session *s, size_t n);
-/* The last one within the first n tokens; NULL: none. */
-const session_mark *wn_session_mark_within(const wn_session *s, size_t n);
+/* The one with the most of the first n tokens, *length of them; NULL and 0: none. */
+const session_mark *wn_session_mark_for(const wn_session *s, size_t n, size_t *length);
 /* Of pages that only marks have. */
 size_t wn_session_mark_bytes(const wn_session *s);
 /* Of each list, that marks take at most. */

@@ -56,13 +56,17 @@ bool wn_session_drop_marks(wn_session *s, size_t n)
     return any;
 }
 
-const session_mark *wn_session_mark_within(const wn_session *s, size_t n)
+const session_mark *wn_session_mark_for(const wn_session *s, size_t n, size_t *length)
 {
     const session_mark *best = NULL;
+    *length = 0;
     for (size_t i = 0; i < SESSION_MARKS; i++) {
         const session_mark *mark = &s->marks[i];
-        if (mark->length && mark->length <= n && (!best || mark->length > best->length))
+        const size_t m = mark->length < n ? mark->length : n;
+        if (m > *length && (m == mark->length || m >= wn_kv_store_back_to(mark->kv))) {
             best = mark;
+            *length = m;
+        }
     }
     return best;
 }

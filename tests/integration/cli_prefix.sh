@@ -81,7 +81,8 @@ run prefix prepare notes
 holds "r['cached_tokens'] == r['tokens'] == $(cat "$work/tokens") and r['source'] == 'disk'"
 { echo "# The barn"; echo; text barn 10 canaryblue; } >"$work/docs/c_barn.md"
 run ingest --prepare "$work/docs"
-holds "r['added'] == 1 and r['prefix']['cached_tokens'] == $(cat "$work/tokens") and r['prefix']['documents'] == 3"
+# ... but for the words before a question, which stand elsewhere now.
+holds "r['added'] == 1 and $(cat "$work/tokens") - r['prefix']['cached_tokens'] in (0, 2) and r['prefix']['documents'] == 3"
 run prefix show notes
 holds 'len(r["nodes"]) >= 2 and all(x["disk_bytes"] > 0 for x in r["nodes"]) and r["nodes"][-1]["texts"] >= 3'
 ask --mode corpus "$other"

@@ -5,6 +5,7 @@
 #include "tests/test_support.h"
 
 #include "generate/answer_prefix.h"
+#include "generate/kv_store.h"
 
 #define MODEL_FILE "smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf"
 #define HEADS_FILE WN_SOURCE_DIR "/deploy/heads/smollm2-135m.safetensors"
@@ -70,7 +71,7 @@ static void test_ends(void **state)
 {
     (void)state;
     size_t token_ends[] = {30, 50, 90}, n = 0;
-    const wn_prompt_tokens tokens = {.n = 100, .n_fixed = 10, .ends = token_ends};
+    wn_prompt_tokens tokens = {.n = 100, .n_fixed = 10, .ends = token_ends};
     wn_prefix_end *ends = NULL;
     char *names = NULL;
     WN_ASSERT_OK(wn_answer_prefix_ends(sources, 3, &tokens, &ends, &n, &names, err));
@@ -87,6 +88,19 @@ static void test_ends(void **state)
     assert_int_equal(n, 3);
     assert_int_equal(ends[0].n, 30);
     assert_string_equal(ends[0].document, "1");
+    free(ends);
+    free(names);
+    tokens.n_words = 2;
+    WN_ASSERT_OK(wn_answer_prefix_ends(sources, 3, &tokens, &ends, &n, &names, err));
+    assert_int_equal(n, 3);
+    assert_string_equal(ends[1].document, "2");
+    assert_int_equal(ends[2].n, 92);
+    assert_null(ends[2].document);
+    free(ends);
+    free(names);
+    tokens.n_words = WN_KV_BACK + 1; /* no way back from there */
+    WN_ASSERT_OK(wn_answer_prefix_ends(sources, 3, &tokens, &ends, &n, &names, err));
+    assert_int_equal(n, 2);
     free(ends);
     free(names);
 }

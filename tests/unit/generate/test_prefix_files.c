@@ -161,8 +161,8 @@ static bool take_prefix(const char *folder, wn_kv_pool *pool, wn_session *s, con
     size_t n_bytes = 0;
     const wn_prefix_request r = request(s, text, docs, N_DOCS, WN_PREFIX_NOT_KEPT);
     WN_ASSERT_OK(prefix_scope_of(c, &r, true, &scope, err));
-    prefix_node *node = prefix_match(&scope->root, text, n, prefix_has_file);
-    const bool taken = node->n == n && prefix_load(c, node, text, s, &n_bytes, NULL) == WN_OK;
+    prefix_node *node = prefix_match(&scope->root, text, n, prefix_has_file, NULL);
+    const bool taken = node->n == n && prefix_load(c, node, text, n, s, &n_bytes, NULL) == WN_OK;
     assert_int_equal(wn_session_length(s), taken ? n : 0);
     *stats = stats_of(c);
     wn_prefix_cache_close(c);

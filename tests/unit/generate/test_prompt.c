@@ -85,6 +85,9 @@ static void test_prefixes(void **state)
                        .n_history = n % 2};
         encode(&q, t, &other);
         check_prefix(&whole, &other, n);
+        assert_int_equal(other.n_words, n ? 2 : 0); /* "Question", ":" */
+        assert_memory_equal(other.ids + (n ? other.ends[n - 1] : 0),
+                            whole.ids + (n ? whole.ends[2] : 0), 2 * other.n_words);
         wn_prompt_tokens_free(&other);
     }
     wn_strbuf user = {0};

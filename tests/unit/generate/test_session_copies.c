@@ -146,8 +146,8 @@ static void test_refusals(void **state)
     wn_strbuf_free(&bytes);
 }
 
-/* A session with heads goes back to the end of what it read, or to the last cut before, if asked to
- * be able to, and from there on has the bits of one that read all. */
+/* A session with heads goes back into the last chunk of what it read, or to the cut before, behind
+ * an answer if asked to be able to, and from there on has the bits of one that read all. */
 static void test_resume(void **state)
 {
     (void)state;
@@ -157,7 +157,17 @@ static void test_resume(void **state)
     wn_session *s = open_in(NULL, model, compute, &h, WN_KV_INT8);
     append(s, ids, 150);
     memcpy(whole, wn_session_logits(s), sizeof whole);
-    assert_int_equal(wn_session_truncate(s, 149), 0);
+    for (size_t n = 149; n >= 128; n -= 7) { /* 128 is the last cut */
+        assert_int_equal(wn_session_truncate(s, n), n);
+        append(s, ids + 10, 1);
+        assert_int_equal(wn_session_truncate(s, n), n);
+        append(s, ids + n, 150 - n);
+        assert_memory_equal(wn_session_logits(s), whole, sizeof whole);
+    }
+    assert_int_equal(wn_session_truncate(s, 127), 0);
+    append(s, ids, 150);
+    WN_ASSERT_OK(wn_session_decode(s, ids[0], err));
+    assert_int_equal(wn_session_truncate(s, 150), 0); /* a key has left the window */
     wn_session_close(s);
     const wn_session_options o = {
         .n_chunk = 32, .heads = &h, .kv_format = WN_KV_INT8, .resume = true};
@@ -175,11 +185,19 @@ static void test_resume(void **state)
     assert_int_equal(wn_session_truncate(s, 127), 110); /* the cut is at 128 by now */
     append(s, ids + 110, 10);
     WN_ASSERT_OK(wn_session_decode(s, ids[0], err));
-    assert_int_equal(wn_session_truncate(s, 119), 0); /* its end was at 120 */
+    assert_int_equal(wn_session_truncate(s, 119), 119); /* its end was at 120 */
+    assert_int_equal(wn_session_n_read(s), 119);
+    append(s, ids + 119, 31);
+    assert_memory_equal(wn_session_logits(s), whole, sizeof whole);
+    wn_session_truncate(s, 0);
     append(s, ids, 110);
     for (size_t at = 0; at < 20; at++)
         WN_ASSERT_OK(wn_session_decode(s, ids[at], err));
-    assert_int_equal(wn_session_truncate(s, 109), 96);
+    assert_int_equal(wn_session_truncate(s, 97), 97);
+    append(s, ids + 97, 1);
+    for (size_t at = 0; at < 20; at++)
+        WN_ASSERT_OK(wn_session_decode(s, ids[at], err));
+    assert_int_equal(wn_session_truncate(s, 96), 96);
     assert_int_equal(wn_session_n_read(s), 96);
     append(s, ids + 96, 14);
     assert_int_equal(wn_session_kv_bytes(s), bytes);
