@@ -142,6 +142,22 @@ static size_t best_of(const candidate *c, size_t n)
     return best;
 }
 
+/* The same of logits as they are: what fill_candidates and best_of find where nothing is penalised.
+ */
+static int32_t best_logit(const float *logits, size_t n)
+{
+    float most = -INFINITY;
+    size_t best = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float x = logits[i] > FLT_MAX ? FLT_MAX : logits[i];
+        if (x > most) { /* NaN is not */
+            most = x;
+            best = i;
+        }
+    }
+    return (int32_t)best;
+}
+
 static bool before(const candidate *a, const candidate *b)
 {
     return a->weight > b->weight || (a->weight == b->weight && a->id < b->id);
@@ -234,12 +250,19 @@ static int32_t sample(wn_sampler *s)
     return draw(s, c, n, (double)s->o.min_p);
 }
 
+static int32_t choose(wn_sampler *s, const float *logits)
+{
+    if (s->o.temperature == 0 && s->o.repetition_penalty == 1.0f)
+        return best_logit(logits, s->n_vocab);
+    fill_candidates(s, logits);
+    const size_t best = best_of(s->candidates, s->n_vocab);
+    const bool greedy = s->o.temperature == 0 || s->candidates[best].weight == -INFINITY;
+    return greedy ? (int32_t)best : sample(s);
+}
+
 int32_t wn_sampler_next(wn_sampler *s, const float *logits)
 {
-    fill_candidates(s, logits);
-    size_t best = best_of(s->candidates, s->n_vocab);
-    bool greedy = s->o.temperature == 0 || s->candidates[best].weight == -INFINITY;
-    int32_t id = greedy ? (int32_t)best : sample(s);
+    const int32_t id = choose(s, logits);
     wn_sampler_accept(s, id);
     return id;
 }
